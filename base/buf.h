@@ -7,8 +7,8 @@
 #include "base/check.h"
 
 /*
- * Bounded little-endian cursors. A read or write past the end does nothing, returns 0, and marks the cursor bad, so
- * that a decoder reads all its fields and asks once at the end.
+ * Bounded little-endian cursors. A read or write past the end does nothing, returns 0, and marks
+ * the cursor bad, so that a decoder reads all its fields and asks once at the end.
  */
 struct rcur {
 	const uint8_t *p;

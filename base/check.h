@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 /*
- * Programmer errors: always checked, also in release builds. A failed CHECK prints the place and the trace rings of
- * all threads to stderr and aborts. Never use it on bytes from a guest, peer, file or user: those get an error code.
+ * Programmer errors: always checked, also in release builds. A failed CHECK prints the place and
+ * the trace rings of all threads to stderr and aborts. Never use it on bytes from a guest, peer,
+ * file or user: those get an error code.
  */
 #define CHECK(cond)                                                                                \
 	do {                                                                                       \
@@ -23,8 +24,8 @@
 _Noreturn void check_failed(const char *file, int line, const char *func, const char *what);
 
 /*
- * Heap objects that are passed as `void *` begin with a magic number, unique in the project (checked by tests/lint).
- * The object macros are to be used at every cast and every public entry.
+ * Heap objects that are passed as `void *` begin with a magic number, unique in the project
+ * (checked by tests/lint). The object macros are to be used at every cast and every public entry.
  */
 #define OBJ_INIT(obj, m)  ((obj)->magic = (m))
 #define OBJ_CHECK(obj, m) CHECK((obj) != NULL && (obj)->magic == (m))
@@ -34,15 +35,15 @@ _Noreturn void check_failed(const char *file, int line, const char *func, const 
 		(obj)->magic = 0;                                                                  \
 	} while (0)
 
-#define MUST_CHECK	   __attribute__((warn_unused_result))
-#define PRINTF_LIKE(f, a)  __attribute__((format(printf, f, a)))
-#define ARRAY_SIZE(a)	   (sizeof(a) / sizeof((a)[0]))
-#define UNUSED		   __attribute__((unused))
-#define likely(x)	   __builtin_expect(!!(x), 1)
-#define unlikely(x)	   __builtin_expect(!!(x), 0)
-#define MIN(a, b)	   ((a) < (b) ? (a) : (b))
-#define MAX(a, b)	   ((a) > (b) ? (a) : (b))
-#define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+#define MUST_CHECK                    __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a)             __attribute__((format(printf, f, a)))
+#define ARRAY_SIZE(a)                 (sizeof(a) / sizeof((a)[0]))
+#define UNUSED                        __attribute__((unused))
+#define likely(x)                     __builtin_expect(!!(x), 1)
+#define unlikely(x)                   __builtin_expect(!!(x), 0)
+#define MIN(a, b)                     ((a) < (b) ? (a) : (b))
+#define MAX(a, b)                     ((a) > (b) ? (a) : (b))
+#define container_of(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 
 /* Checked arithmetic: true on overflow, *out is then unspecified. */
 #define add_overflows(a, b, out) __builtin_add_overflow((a), (b), (out))

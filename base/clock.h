@@ -5,8 +5,9 @@
 #include <stdint.h>
 
 /*
- * Time as an input. Code that needs the time takes a `struct clock *`, so tests drive it, and a slice's clock can be
- * set apart from its host's (offset, rate) to prove that nothing depends on hosts agreeing.
+ * Time as an input. Code that needs the time takes a `struct clock *`, so tests drive it, and a
+ * slice's clock can be set apart from its host's (offset, rate) to prove that nothing depends on
+ * hosts agreeing.
  */
 struct clock {
 	uint64_t (*now_ns)(const struct clock *clock); /* monotonic, ns; any thread */
@@ -27,6 +28,8 @@ struct clock_skewed {
 	int64_t ppm;
 	uint64_t start_ns;
 };
+/* What a skewed clock shows when the host's shows `host_ns`; never below 0. Context: any thread. */
+uint64_t clock_skew_ns(const struct clock_skewed *c, uint64_t host_ns);
 void clock_skewed_init(struct clock_skewed *c, int64_t offset_ns, int64_t ppm);
 
 /* A clock that moves only when told to. Context: one thread sets, any thread reads. */

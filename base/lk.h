@@ -6,7 +6,9 @@
 
 #include "base/check.h"
 
-/* Mutexes with a class from lk.def: owner and rank are checked on every operation, in every build. */
+/*
+ * Mutexes with a class from lk.def: owner and rank are checked on every operation, in every build.
+ */
 enum lk_class {
 #define LK(name, rank, text) LK_##name,
 #include "base/lk.def"
@@ -19,6 +21,12 @@ struct lk {
 	enum lk_class class;
 	_Atomic uint64_t owner; /* lk's id of the holding thread, 0: nobody */
 };
+
+/* For a lock of static storage: static struct lk x = LK_INITIALIZER(log). */
+#define LK_INITIALIZER(name)                                                                       \
+	{                                                                                          \
+		.mutex = PTHREAD_MUTEX_INITIALIZER, .class = LK_##name                             \
+	}
 
 void lk_init(struct lk *lk, enum lk_class class);
 void lk_fini(struct lk *lk);

@@ -5,9 +5,10 @@
 #include "base/check.h"
 
 /*
- * Logging to stderr, one line a message: "time level program vm subsystem: text, key value, key value".
- * `%m` prints errno, as in syslog(3). The function that first decides on an error logs it; its callers do not.
- * Never log guest memory, keys or certificates. Whatever a guest or peer can trigger goes through log_limited().
+ * Logging to stderr, one line a message: "time level program vm subsystem: text, key value, key
+ * value". `%m` prints errno, as in syslog(3). The function that first decides on an error logs it;
+ * its callers do not. Never log guest memory, keys or certificates. Whatever a guest or peer can
+ * trigger goes through log_limited().
  */
 enum log_level {
 	LOG_ERROR, /* an operator must act */
@@ -32,7 +33,10 @@ enum log_subsys {
 			log_line(LOG_DEBUG, LOG_##subsys, __VA_ARGS__);                            \
 	} while (0)
 
-/* A warning that a guest or peer can cause: at most 10 in 10 s per place in the source, then a count. */
+/*
+ * A warning that a guest or peer can cause: at most 10 in 10 s per place in the source, then a
+ * count.
+ */
 struct log_limit {
 	uint64_t window_ns;
 	uint32_t lines;
@@ -44,13 +48,19 @@ struct log_limit {
 		log_line_limited(&limit_, LOG_##subsys, __VA_ARGS__);                              \
 	} while (0)
 
-/* Who speaks: `program` ("slice"), `vm` (may be NULL). Strings are copied. Context: start-up, before threads. */
+/*
+ * Who speaks: `program` ("slice"), `vm` (may be NULL). Strings are copied. Context: start-up,
+ * before threads.
+ */
 void log_init(const char *program, const char *vm);
 
 /* Set the level for all subsystems. Context: any thread. */
 void log_set_level(enum log_level level);
 
-/* Take a switch as users write it: "debug", "dsm=debug,xport=warn". ERR_INVAL names nothing known. Context: any. */
+/*
+ * Take a switch as users write it: "debug", "dsm=debug,xport=warn". ERR_INVAL names nothing known.
+ * Context: any.
+ */
 MUST_CHECK int log_set(const char *spec);
 
 bool log_enabled(enum log_level level, enum log_subsys subsys);
@@ -58,7 +68,10 @@ void log_line(enum log_level level, enum log_subsys subsys, const char *fmt, ...
 void log_line_limited(struct log_limit *limit, enum log_subsys subsys, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 
-/* Receives whole lines instead of stderr (tests, and a slice that sends its log on). NULL: back to stderr. */
+/*
+ * Receives whole lines instead of stderr (tests, and a slice that sends its log on). NULL: back to
+ * stderr.
+ */
 typedef void log_sink_fn(void *arg, enum log_level level, const char *line);
 void log_set_sink(log_sink_fn *sink, void *arg);
 

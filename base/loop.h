@@ -5,8 +5,9 @@
 #include "base/check.h"
 
 /*
- * An event loop over libevent, owned by one thread. Everything here is called on that thread, except loop_post() and
- * loop_stop(), which are how other threads reach it. libevent's types do not leave loop.c but through loop_base().
+ * An event loop over libevent, owned by one thread. Everything here is called on that thread,
+ * except loop_post() and loop_stop(), which are how other threads reach it. libevent's types do not
+ * leave loop.c but through loop_base().
  */
 struct loop;
 struct loop_fd;
@@ -24,7 +25,10 @@ void loop_destroy(struct loop *loop);
 
 /* Run until loop_stop(). */
 void loop_run(struct loop *loop);
-/* Dispatch what is ready; block at most `timeout_ms` (0: do not block, <0: for ever). For tests and foreign loops. */
+/*
+ * Dispatch what is ready; block at most `timeout_ms` (0: do not block, <0: for ever). For tests and
+ * foreign loops.
+ */
 void loop_once(struct loop *loop, int timeout_ms);
 void loop_stop(struct loop *loop);
 
@@ -38,7 +42,8 @@ void loop_fd_set(struct loop_fd *lf, unsigned events);
 void loop_fd_remove(struct loop_fd *lf);
 
 /* A one-shot timer, armed with loop_timer_arm(). */
-MUST_CHECK int loop_timer_create(struct loop *loop, loop_fn *fn, void *arg, struct loop_timer **out);
+MUST_CHECK int loop_timer_create(
+	struct loop *loop, loop_fn *fn, void *arg, struct loop_timer **out);
 void loop_timer_arm(struct loop_timer *t, uint64_t after_ns);
 void loop_timer_disarm(struct loop_timer *t);
 void loop_timer_destroy(struct loop_timer *t);

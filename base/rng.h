@@ -15,7 +15,10 @@ uint64_t rng_u64(struct rng *rng);
 /* Uniform in [0, n), n > 0. */
 uint64_t rng_below(struct rng *rng, uint64_t n);
 
-/* Bytes from the kernel (getrandom), for keys and identifiers. Never fails: a kernel without it is a CHECK. */
+/*
+ * Bytes from the kernel (getrandom), for keys and identifiers. Never fails: a kernel without it is
+ * a CHECK.
+ */
 void rng_system(void *buf, size_t len);
 
 #endif

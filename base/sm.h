@@ -5,8 +5,9 @@
 #include "base/check.h"
 
 /*
- * State-machine kit: a long-lived state is an enum with a table of what may follow what. A move that the table does
- * not allow is a programmer error; every move is traced ("sm <machine> id from to").
+ * State-machine kit: a long-lived state is an enum with a table of what may follow what. A move
+ * that the table does not allow is a programmer error; every move is traced ("<machine> id from
+ * to").
  */
 struct sm_state {
 	const char *name;
