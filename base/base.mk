@@ -14,6 +14,6 @@ base_libbase_a_SOURCES = \
 	base/trace.c base/trace.h
 
 # What a program that uses base/ links, last.
-BASE_LIBS = base/libbase.a $(EVENT_LIBS) -pthread
+BASE_LIBS = base/libbase.a $(EVENT_LIBS)
 
 EXTRA_DIST += base/README.md

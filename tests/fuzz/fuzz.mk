@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# A fuzz target is a file tests/fuzz/fz_X.c that defines LLVMFuzzerTestOneInput(), a folder
+# tests/fuzz/corpora/X with at least one input, and two lines here:
+#	FUZZ += tests/fuzz/fz_X
+#	tests_fuzz_fz_X_LDADD = LIBRARIES UNDER TEST $(FZ_LIBS)
+# Normal builds replay the corpus in `make check`; --enable-fuzzers links libFuzzer instead.
+FUZZ =
+if FUZZERS
+noinst_PROGRAMS += $(FUZZ)
+FZ_LIBS = $(BASE_LIBS) $(FUZZ_ENGINE)
+else
+check_PROGRAMS += $(FUZZ)
+TESTS += $(FUZZ)
+check_LIBRARIES += tests/fuzz/libreplay.a
+tests_fuzz_libreplay_a_SOURCES = tests/fuzz/replay_main.c
+FZ_LIBS = tests/fuzz/libreplay.a $(BASE_LIBS)
+endif
+
+FUZZ += tests/fuzz/fz_log_spec
+tests_fuzz_fz_log_spec_LDADD = $(FZ_LIBS)
+
+EXTRA_DIST += tests/fuzz/README.md tests/fuzz/corpora
