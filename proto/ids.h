@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * The scalar types that cross folders. Each is a struct of its own, so that a guest-physical address can not be taken
- * for a host pointer, nor a page number for an address.
+ * The scalar types that cross folders. Each is a struct of its own, so that a guest-physical
+ * address can not be taken for a host pointer, nor a page number for an address.
  */
 typedef struct {
 	uint64_t v; /* guest-physical address, bytes */

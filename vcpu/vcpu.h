@@ -7,8 +7,9 @@
 #include "proto/ids.h"
 
 /*
- * A virtual CPU. One thread runs it (`vcpu_run`); others reach it only through the functions marked "any thread", which
- * leave something in its mailbox and kick it. Whatever it needs from the rest of the machine it asks of its environment.
+ * A virtual CPU. One thread runs it (`vcpu_run`); others reach it only through the functions marked
+ * "any thread", which leave something in its mailbox and kick it. Whatever it needs from the rest
+ * of the machine it asks of its environment.
  */
 struct vcpu;
 
@@ -18,7 +19,7 @@ struct vcpu_fence {
 	enum vcpu_fence_kind kind;
 	uint64_t start; /* guest-virtual; ignored by FENCE_I */
 	uint64_t bytes; /* UINT64_MAX: the whole space */
-	uint16_t asid;	/* only VMA_ASID */
+	uint16_t asid;  /* only VMA_ASID */
 };
 
 /* SBI HSM states, numbers of the SBI specification (HSM extension, "hart states"). */
@@ -33,28 +34,51 @@ enum vcpu_hsm {
 enum vcpu_reset { VCPU_RESET_SHUTDOWN, VCPU_RESET_COLD, VCPU_RESET_WARM };
 
 /*
- * What the slice provides. Called on the vCPU's own thread unless said otherwise. Those that may wait for another slice
- * are marked [waits]; they wait in vcpu_idle(), so that the vCPU goes on answering fences meanwhile.
+ * What the slice provides. Called on the vCPU's own thread unless said otherwise. Those that may
+ * wait for another slice are marked [waits]; they wait in vcpu_idle(), so that the vCPU goes on
+ * answering fences meanwhile.
  */
 struct vcpu_env_ops {
 	/* Guest clock, ns since the VM began. Never goes back, on any slice. Any thread. */
 	uint64_t (*time_ns)(void *ctx);
-	/* Load from a device register, `size` 1, 2, 4 or 8. [waits] An error is seen by the guest as all ones. */
+	/*
+	 * Load from a device register, `size` 1, 2, 4 or 8. [waits] An error is seen by the guest
+	 * as all ones.
+	 */
 	int (*mmio_read)(void *ctx, vcpu_id_t self, gpa_t addr, unsigned size, uint64_t *value);
-	/* Store to a device register: posted, in order with this vCPU's later accesses. ERR_NOT_FOUND: nothing there. */
+	/*
+	 * Store to a device register: posted, in order with this vCPU's later accesses.
+	 * ERR_NOT_FOUND: nothing there.
+	 */
 	int (*mmio_write)(void *ctx, vcpu_id_t self, gpa_t addr, unsigned size, uint64_t value);
-	/* All earlier posted stores of this vCPU have been performed when it returns (fence with O or I). [waits] */
+	/*
+	 * All earlier posted stores of this vCPU have been performed when it returns (fence with O
+	 * or I). [waits]
+	 */
 	void (*io_fence)(void *ctx, vcpu_id_t self);
-	/* Set interrupt identity `id` in the file of vCPU `to`, wherever it runs; also for `to` = self. */
+	/*
+	 * Set interrupt identity `id` in the file of vCPU `to`, wherever it runs; also for `to` =
+	 * self.
+	 */
 	void (*msi)(void *ctx, vcpu_id_t self, vcpu_id_t to, uint32_t id);
 	/* SBI IPI: supervisor software interrupt. */
 	void (*ipi)(void *ctx, vcpu_id_t self, vcpu_id_t to);
-	/* Fence on every vCPU of `targets` (bit i of word i/64 is vCPU i), returns when all have acknowledged. [waits] */
-	void (*fence)(void *ctx, vcpu_id_t self, const uint64_t *targets, const struct vcpu_fence *f);
-	/* HSM, results are SBI error codes (0, or negative as the specification numbers them). [waits] */
+	/*
+	 * Fence on every vCPU of `targets` (bit i of word i/64 is vCPU i), returns when all have
+	 * acknowledged. [waits]
+	 */
+	void (*fence)(
+		void *ctx, vcpu_id_t self, const uint64_t *targets, const struct vcpu_fence *f);
+	/*
+	 * HSM, results are SBI error codes (0, or negative as the specification numbers them).
+	 * [waits]
+	 */
 	int (*hart_start)(void *ctx, vcpu_id_t self, vcpu_id_t to, uint64_t pc, uint64_t opaque);
 	int (*hart_status)(void *ctx, vcpu_id_t self, vcpu_id_t to, enum vcpu_hsm *out);
-	/* SRST. The caller's vCPU executes no further instruction. `reason` is the SBI reset reason. */
+	/*
+	 * SRST. The caller's vCPU executes no further instruction. `reason` is the SBI reset
+	 * reason.
+	 */
 	void (*reset)(void *ctx, vcpu_id_t self, enum vcpu_reset type, uint32_t reason);
 	/* SBI debug console: bytes out; bytes in, 0 when there are none. Neither waits. */
 	void (*console_write)(void *ctx, const void *buf, size_t len);
@@ -65,8 +89,9 @@ struct vcpu_env {
 	const struct vcpu_env_ops *ops;
 	void *ctx;
 	const struct dsm_ram *ram;
-	vcpu_id_t n_vcpus;		/* of the whole VM */
-	_Atomic uint32_t *reservations; /* count of live LR reservations on this slice, shared by its vCPUs */
+	vcpu_id_t n_vcpus; /* of the whole VM */
+	_Atomic uint32_t *
+		reservations; /* count of live LR reservations on this slice, shared by its vCPUs */
 };
 
 struct vcpu_cfg {
@@ -78,42 +103,60 @@ struct vcpu_cfg {
 /* State to be sent to another slice: the architectural registers of one vCPU, plain data. */
 struct vcpu_state_rv64;
 
-MUST_CHECK int vcpu_rv64_create(const struct vcpu_cfg *cfg, const struct vcpu_env *env, struct vcpu **out);
+MUST_CHECK int vcpu_rv64_create(
+	const struct vcpu_cfg *cfg, const struct vcpu_env *env, struct vcpu **out);
 void vcpu_destroy(struct vcpu *v);
 
-/* Run until vcpu_stop(): executes, sleeps in WFI, waits stopped in HSM. Context: the vCPU's thread, calls no other
- * vcpu_run of this vCPU. */
+/*
+ * Run until vcpu_stop(): executes, sleeps in WFI, waits stopped in HSM. Context: the vCPU's thread,
+ * calls no other vcpu_run of this vCPU.
+ */
 void vcpu_run(struct vcpu *v);
 /* Make vcpu_run return soon. Any thread. */
 void vcpu_stop(struct vcpu *v);
 
-/* Wait for the next kick, or until guest time `deadline_ns` (UINT64_MAX: none), answering fences; also returns when there
- * was mail, and at once while stopping. Context: the vCPU's thread, from inside an env op: how [waits] ops wait. */
+/*
+ * Wait for the next kick, or until guest time `deadline_ns` (UINT64_MAX: none), answering fences;
+ * also returns when there was mail, and at once while stopping. Context: the vCPU's thread, from
+ * inside an env op: how [waits] ops wait.
+ */
 void vcpu_idle(struct vcpu *v, uint64_t deadline_ns);
 bool vcpu_stopping(const struct vcpu *v);
-/* Wake the vCPU's thread from WFI or vcpu_idle, and make a running one look at its mailbox. Any thread. */
+/*
+ * Wake the vCPU's thread from WFI or vcpu_idle, and make a running one look at its mailbox. Any
+ * thread.
+ */
 void vcpu_kick(struct vcpu *v);
 
 /* Any thread; none of these waits. */
 void vcpu_deliver_msi(struct vcpu *v, uint32_t id);
 void vcpu_deliver_ipi(struct vcpu *v);
-/* `done(arg)` is called, on any thread, once no translation from before the fence can be used any more. At most
- * VCPU_FENCES_MAX may be outstanding per vCPU, ERR_FULL beyond. */
+/*
+ * `done(arg)` is called, on any thread, once no translation from before the fence can be used any
+ * more. At most VCPU_FENCES_MAX may be outstanding per vCPU, ERR_FULL beyond.
+ */
 #define VCPU_FENCES_MAX 2048u
-MUST_CHECK int vcpu_post_fence(struct vcpu *v, const struct vcpu_fence *f, void (*done)(void *arg), void *arg);
+MUST_CHECK int vcpu_post_fence(
+	struct vcpu *v, const struct vcpu_fence *f, void (*done)(void *arg), void *arg);
 /* HSM start: result is an SBI error code. */
 int vcpu_hsm_start(struct vcpu *v, uint64_t pc, uint64_t opaque);
 enum vcpu_hsm vcpu_hsm_status(const struct vcpu *v);
 /* The guest clock has jumped forward: look at the timer again. */
 void vcpu_time_changed(struct vcpu *v);
 
-/* Park at an instruction boundary and let go again (quiesce, moves). vcpu_pause returns at once; `vcpu_paused` becomes
- * true when the vCPU executes nothing any more and no env op of it is outstanding. Any thread. */
+/*
+ * Park at an instruction boundary and let go again (quiesce, moves). vcpu_pause returns at once;
+ * `vcpu_paused` becomes true when the vCPU executes nothing any more and no env op of it is
+ * outstanding. Any thread.
+ */
 void vcpu_pause(struct vcpu *v);
 bool vcpu_paused(const struct vcpu *v);
 void vcpu_resume(struct vcpu *v);
 
-/* Copy the state out of, or into, a vCPU that is paused or has not run. `set` refuses impossible values: ERR_INVAL. */
+/*
+ * Copy the state out of, or into, a vCPU that is paused or has not run. `set` refuses impossible
+ * values: ERR_INVAL.
+ */
 MUST_CHECK int vcpu_rv64_get_state(const struct vcpu *v, struct vcpu_state_rv64 *out);
 MUST_CHECK int vcpu_rv64_set_state(struct vcpu *v, const struct vcpu_state_rv64 *state);
 
