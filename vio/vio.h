@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "dsm/dsm.h"
 #include "proto/ids.h"
+#include "vio/stream.h"
 
 /*
  * Devices of a VM. They all live on their home slice; accesses from vCPUs of other slices arrive
@@ -18,7 +19,8 @@
 
 /* What a device needs from the slice. Any thread; none waits. */
 struct vio_irq_ops {
-	/* A memory write by a device to an interrupt controller: on rv64 an IMSIC file. */
+	/* A memory write by a device to an interrupt controller: on rv64 an IMSIC file. Called with
+	 * device locks held: it may take locks of rank `vcpu` and above only. */
 	void (*msi)(void *ctx, gpa_t addr, uint32_t data);
 };
 struct vio_irq {
@@ -26,14 +28,24 @@ struct vio_irq {
 	void *ctx;
 };
 
-/* ---- the bus: guest-physical ranges and who answers them ------------------------------ */
+/* A wired input of an interrupt controller. Any thread; does not wait. */
+struct vio_line {
+	void (*set)(void *ctx, unsigned source, bool level);
+	void *ctx;
+	unsigned source;
+};
+
+static inline void vio_line_set(const struct vio_line *line, bool level)
+{
+	line->set(line->ctx, line->source, level);
+}
+
+/* ---- the bus: guest-physical ranges and who answers them ------------------------------------- */
 
 struct vio_range_ops {
 	const char *name;
-	/*
-	 * `off` is inside the range, `size` 1, 2, 4 or 8, the access does not cross its end. An
-	 * access that the device does not know reads all ones and writes nothing.
-	 */
+	/* `off` is inside the range, `size` 1, 2, 4 or 8, the access does not cross its end. An
+	 * access that the device does not know reads all ones and writes nothing. */
 	uint64_t (*read)(void *dev, uint64_t off, unsigned size);
 	void (*write)(void *dev, uint64_t off, unsigned size, uint64_t value);
 };
@@ -41,12 +53,61 @@ struct vio_range_ops {
 struct vio_bus;
 MUST_CHECK int vio_bus_create(struct vio_bus **out);
 void vio_bus_destroy(struct vio_bus *bus);
-/* ERR_EXISTS: overlaps a range. Context: any thread (PCI BARs move at run time). */
+
+/* ERR_EXISTS: overlaps a range; ERR_RANGE: empty or past the end of the address space.
+ * Context: any thread (PCI BARs move at run time). */
 MUST_CHECK int vio_bus_add(struct vio_bus *bus, gpa_t start, uint64_t bytes,
 	const struct vio_range_ops *ops, void *dev);
+
+/* Handlers run without the bus's lock (they may move ranges themselves): one that was found before
+ * the removal may still run after it. So a device outlives all accesses, not only its range. */
 void vio_bus_remove(struct vio_bus *bus, gpa_t start);
-/* ERR_NOT_FOUND: no device there. Context: any thread, does not block. */
+
+/* ERR_NOT_FOUND: no device there, or across the end of one; ERR_INVAL: bad size.
+ * Context: any thread, does not block. */
 MUST_CHECK int vio_bus_read(struct vio_bus *bus, gpa_t addr, unsigned size, uint64_t *value);
 MUST_CHECK int vio_bus_write(struct vio_bus *bus, gpa_t addr, unsigned size, uint64_t value);
+
+/* All ones of an access of `size` bytes: what a read of nothing gives. */
+static inline uint64_t vio_ones(unsigned size)
+{
+	return size >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * size)) - 1;
+}
+
+/* ---- the machine ------------------------------------------------------------------------------ */
+
+/* What the guest asks for through a device register. */
+enum vio_power {
+	VIO_POWER_OFF,
+	VIO_POWER_REBOOT,
+	VIO_POWER_FAIL,  /* with a code from the guest */
+	VIO_POWER_PANIC, /* the guest kernel has panicked */
+};
+
+struct vio_machine;
+
+struct vio_machine_cfg {
+	struct vio_irq irq;
+	const struct dsm_gate *gate;
+	unsigned harts;
+	struct stream *uart; /* stays the caller's, must outlive the machine */
+	/* Nanoseconds since 1970; NULL: CLOCK_REALTIME. */
+	uint64_t (*wall_ns)(void *arg);
+	/* Called on the thread of the access, with a device lock held: must not call back. */
+	void (*power)(void *arg, enum vio_power what, uint32_t code);
+	void *arg;
+};
+
+/* The rv64 machine without its PCI devices: bus, APLIC, UART, RTC, power register, PCI host.
+ * Context: main thread, before vCPUs. */
+MUST_CHECK int vio_machine_create(const struct vio_machine_cfg *cfg, struct vio_machine **out);
+
+/* Context: main thread, vCPUs gone. Stops what vio_machine_start() has started. */
+void vio_machine_destroy(struct vio_machine *m);
+struct vio_bus *vio_machine_bus(struct vio_machine *m);
+
+/* Power-on state of every device (reboot). Context: main thread, vCPUs parked; blocks until requests
+ * in flight have ended. */
+void vio_machine_reset(struct vio_machine *m);
 
 #endif
