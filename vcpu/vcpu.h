@@ -12,6 +12,7 @@
  * of the machine it asks of its environment.
  */
 struct vcpu;
+struct vcpu_group;
 
 /* A fence that another vCPU (or this one) asks for: SBI RFENCE, or x86 TLB shoot-down. */
 enum vcpu_fence_kind { VCPU_FENCE_I, VCPU_FENCE_VMA, VCPU_FENCE_VMA_ASID };
@@ -42,8 +43,8 @@ struct vcpu_env_ops {
 	/* Guest clock, ns since the VM began. Never goes back, on any slice. Any thread. */
 	uint64_t (*time_ns)(void *ctx);
 	/*
-	 * Load from a device register, `size` 1, 2, 4 or 8. [waits] An error is seen by the guest
-	 * as all ones.
+	 * Load from a device register, `size` 1, 2, 4 or 8. [waits] ERR_NOT_FOUND: nothing there,
+	 * the guest gets an access fault; any other error is seen by the guest as all ones.
 	 */
 	int (*mmio_read)(void *ctx, vcpu_id_t self, gpa_t addr, unsigned size, uint64_t *value);
 	/*
@@ -89,10 +90,16 @@ struct vcpu_env {
 	const struct vcpu_env_ops *ops;
 	void *ctx;
 	const struct dsm_ram *ram;
-	vcpu_id_t n_vcpus; /* of the whole VM */
-	_Atomic uint32_t *
-		reservations; /* count of live LR reservations on this slice, shared by its vCPUs */
+	vcpu_id_t n_vcpus;        /* of the whole VM */
+	struct vcpu_group *group; /* shared by the vCPUs of this slice */
 };
+
+/*
+ * What the vCPUs of one slice share (reservations of load-reserved). One slot for each, as
+ * vcpu_cfg.slot; it outlives them. ERR_NO_MEMORY. Context: any thread.
+ */
+MUST_CHECK int vcpu_group_create(unsigned n_slots, struct vcpu_group **out);
+void vcpu_group_destroy(struct vcpu_group *group);
 
 struct vcpu_cfg {
 	vcpu_id_t id;
