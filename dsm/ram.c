@@ -16,7 +16,8 @@
 
 static const uint8_t zero_page[PAGE_BYTES];
 
-/* ---- admission -------------------------------------------------------------------------------- */
+/* ---- admission --------------------------------------------------------------------------------
+ */
 
 /* A decimal number in a small file; false when there is none ("max", no file). */
 static bool number_in_file(const char *path, uint64_t *out)
@@ -59,7 +60,8 @@ static void cgroup_room_at(const char *dir, bool v2, uint64_t *room)
 	*room = MIN(*room, limit > used ? limit - used : 0);
 }
 
-/* Every cgroup from ours to the root limits us: `path` is cut at its last slash until nothing is left. */
+/* Every cgroup from ours to the root limits us: `path` is cut at its last slash until nothing is
+ * left. */
 static void cgroup_room_up(const char *mount, char *path, bool v2, uint64_t *room)
 {
 	for (;;) {
@@ -120,7 +122,8 @@ int ram_admit(uint64_t need_bytes, uint64_t span_bytes)
 	return 0;
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 static int memfd_make(int *out)
 {
@@ -140,8 +143,8 @@ static uint8_t *map_file(int fd, uint64_t bytes)
 		log_error(dsm, "can not map guest memory, mib %ju: %m", (uintmax_t)(bytes >> 20));
 		return NULL;
 	}
-	/* A child would see plain zeros where userfaultfd guards the parent, and guest memory does not belong
-	 * in a core file. Neither can fail on a mapping just made. */
+	/* A child would see plain zeros where userfaultfd guards the parent, and guest memory does
+	 * not belong in a core file. Neither can fail on a mapping just made. */
 	CHECK(madvise(p, bytes, MADV_DONTFORK) == 0);
 	CHECK(madvise(p, bytes, MADV_DONTDUMP) == 0);
 	return p;
@@ -160,8 +163,8 @@ static int ram_map(struct ram *ram, uint64_t bytes, bool second)
 	if (ram->guest == NULL)
 		return ERR_NO_MEMORY;
 	if (second) {
-		/* Rights are per 4 KiB page: a huge page would move them together. Fails where the kernel has no
-		 * huge pages at all, which is as good. */
+		/* Rights are per 4 KiB page: a huge page would move them together. Fails where the
+		 * kernel has no huge pages at all, which is as good. */
 		(void)madvise(ram->guest, bytes, MADV_NOHUGEPAGE);
 		(void)madvise(ram->alias, bytes, MADV_NOHUGEPAGE);
 	} else {
@@ -212,15 +215,17 @@ void ram_fini(struct ram *ram)
 	*ram = (struct ram){.fd = -1};
 }
 
-/* ---- page states ------------------------------------------------------------------------------ */
+/* ---- page states ------------------------------------------------------------------------------
+ */
 
 void ram_mark(struct ram *ram, uint64_t page, unsigned clear, unsigned set)
 {
 	CHECK(page < ram->pages);
 	unsigned shift = (page & 1) * 4;
 	_Atomic uint8_t *byte = &ram->state[page / 2];
-	/* One writer, so a load and a store do. The store is sequentially consistent for excl_begin, which looks
-	 * at RAM_WRITE after it has published its window (partner: ram_state). */
+	/* One writer, so a load and a store do. The store is sequentially consistent for
+	 * excl_begin, which looks at RAM_WRITE after it has published its window (partner:
+	 * ram_state). */
 	unsigned v = atomic_load_explicit(byte, memory_order_relaxed);
 	unsigned now = ((v >> shift) & ~clear) | set;
 	if (((v >> shift) ^ now) & RAM_BACKED)
@@ -243,7 +248,8 @@ bool ram_is_zero(const struct ram *ram, uint64_t page)
 	return p[0] == 0 && memcmp(p, p + 1, PAGE_BYTES - 1) == 0;
 }
 
-/* ---- backing ---------------------------------------------------------------------------------- */
+/* ---- backing ----------------------------------------------------------------------------------
+ */
 
 static int back_errno(uint64_t page)
 {
@@ -261,8 +267,8 @@ int ram_fill(struct ram *ram, uint64_t page, const void *bytes)
 		if (rc != 0)
 			return back_errno(page);
 	} else {
-		/* A write to the file allocates and copies in one call, reports a full host as an error, and needs
-		 * no page table entry of the alias. */
+		/* A write to the file allocates and copies in one call, reports a full host as an
+		 * error, and needs no page table entry of the alias. */
 		ssize_t n;
 		do
 			n = pwrite(ram->fd, bytes != NULL ? bytes : zero_page, PAGE_BYTES, off);

@@ -8,13 +8,14 @@
 #include "proto/ids.h"
 
 /*
- * The memory behind guest RAM on one slice: a sparse memfd as large as the whole guest, mapped twice. `guest` is what
- * engines load and store through and what userfaultfd guards; `alias` is private to this process's service and device
- * threads and never registered. Which pages have bytes behind them is kept here, so that the memfd is never touched at a
- * hole (on a full host that would be a SIGBUS): pages are backed by a system call that can fail, and given back by
- * punching holes.
+ * The memory behind guest RAM on one slice: a sparse memfd as large as the whole guest, mapped
+ * twice. `guest` is what engines load and store through and what userfaultfd guards; `alias` is
+ * private to this process's service and device threads and never registered. Which pages have bytes
+ * behind them is kept here, so that the memfd is never touched at a hole (on a full host that would
+ * be a SIGBUS): pages are backed by a system call that can fail, and given back by punching holes.
  *
- * Pages are counted from 0 at the start of RAM (`struct ram` does not know guest-physical addresses).
+ * Pages are counted from 0 at the start of RAM (`struct ram` does not know guest-physical
+ * addresses).
  */
 
 /* What is known of a page on this slice. The service thread writes, everybody may read. */
@@ -25,8 +26,9 @@ enum {
 	RAM_WRITE = 8,  /* and write; never without RAM_READ */
 };
 
-/* Backed pages that are worthless and may still be there: what a slice may hold beyond its share and its cache. They
- * are given back in batches, because a hole costs as much as ten pages fetched into place. */
+/* Backed pages that are worthless and may still be there: what a slice may hold beyond its share
+ * and its cache. They are given back in batches, because a hole costs as much as ten pages fetched
+ * into place. */
 #define RAM_STALE_MAX 256u
 
 struct ram {
@@ -42,20 +44,22 @@ struct ram {
 	uint32_t stale_n;
 };
 
-/* Refuse what the host can not back: free memory, every cgroup above this process, file size limit. `need` is what the
- * slice will really hold, `span` the whole guest. ERR_NO_MEMORY with a logged reason. Context: any thread. */
+/* Refuse what the host can not back: free memory, every cgroup above this process, file size limit.
+ * `need` is what the slice will really hold, `span` the whole guest. ERR_NO_MEMORY with a logged
+ * reason. Context: any thread. */
 MUST_CHECK int ram_admit(uint64_t need_bytes, uint64_t span_bytes);
 
-/* Make RAM of `bytes` (whole pages) on a new memfd, or on `fd` (taken over in every case) when that is not -1.
- * `second`: make the guest mapping a mapping of its own; otherwise guest == alias. ERR_INVAL, ERR_NO_MEMORY,
- * ERR_KERNEL. Context: main thread. */
+/* Make RAM of `bytes` (whole pages) on a new memfd, or on `fd` (taken over in every case) when that
+ * is not -1. `second`: make the guest mapping a mapping of its own; otherwise guest == alias.
+ * ERR_INVAL, ERR_NO_MEMORY, ERR_KERNEL. Context: main thread. */
 MUST_CHECK int ram_init(struct ram *ram, int fd, uint64_t bytes, bool second);
 void ram_fini(struct ram *ram);
 
-/* The functions below: service thread, unless said. They do not block but in the kernel's allocator. */
+/* The functions below: service thread, unless said. They do not block but in the kernel's
+ * allocator. */
 
-/* Give the page new bytes (NULL: zeros), through the file. The guest mapping must not have the page, or only share it
- * with nobody who looks. ERR_NO_MEMORY: the host is full. */
+/* Give the page new bytes (NULL: zeros), through the file. The guest mapping must not have the
+ * page, or only share it with nobody who looks. ERR_NO_MEMORY: the host is full. */
 MUST_CHECK int ram_fill(struct ram *ram, uint64_t page, const void *bytes);
 
 /* The page is worthless from now on (it has left this slice). Its memory is given back in time. */

@@ -16,13 +16,14 @@
 #include "base/err.h"
 #include "base/log.h"
 
-/* Newer than the headers of Debian 12 (kernel 6.1): CONTINUE with write-protection came with 6.4. */
+/* Newer than the headers of Debian 12 (kernel 6.1): CONTINUE with write-protection came with 6.4.
+ */
 #ifndef UFFDIO_CONTINUE_MODE_WP
 #define UFFDIO_CONTINUE_MODE_WP ((__u64)1 << 1)
 #endif
 
-/* All of kernel 5.19. WP on shared memory survives a drop of the page table entry as a marker, hence no anonymous
- * memory anywhere. */
+/* All of kernel 5.19. WP on shared memory survives a drop of the page table entry as a marker,
+ * hence no anonymous memory anywhere. */
 #define FEATURES                                                                                   \
 	(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_MISSING_SHMEM |    \
 		UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
@@ -34,14 +35,17 @@
 	((__u64)1 << _UFFDIO_WAKE | (__u64)1 << _UFFDIO_COPY | (__u64)1 << _UFFDIO_CONTINUE |      \
 		(__u64)1 << _UFFDIO_WRITEPROTECT)
 
-/* The kernel answers EAGAIN while another thread changes mappings of the process; that ends by itself. */
+/* The kernel answers EAGAIN while another thread changes mappings of the process; that ends by
+ * itself. */
 #define RETRIES 1000
 
 static const uint8_t zero_page[PAGE_BYTES];
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------
+ */
 
-/* A descriptor with the features on it. The device comes first: who was given it needs no privilege. */
+/* A descriptor with the features on it. The device comes first: who was given it needs no
+ * privilege. */
 static int open_fd(int dev, bool user_only, int *out)
 {
 	int flags = O_CLOEXEC | O_NONBLOCK | (user_only ? UFFD_USER_MODE_ONLY : 0);
@@ -86,7 +90,8 @@ static bool try_continue_wp(int fd, uint8_t *guest)
 	return ioctl(fd, UFFDIO_CONTINUE, &c) == 0;
 }
 
-/* Register a memfd of one page and see. 0: CONTINUE is complete; ERR_UNSUPPORTED: only COPY; ERR_KERNEL: neither. */
+/* Register a memfd of one page and see. 0: CONTINUE is complete; ERR_UNSUPPORTED: only COPY;
+ * ERR_KERNEL: neither. */
 static int try_ways(int fd)
 {
 	struct ram ram;
@@ -174,8 +179,9 @@ void uffd_release(struct uffd *u)
 		.start = (uintptr_t)u->ram->guest, .len = u->ram->pages << PAGE_SHIFT};
 	if (ioctl(u->fd, UFFDIO_UNREGISTER, &range) != 0)
 		log_error(dsm, "can not release guest memory from userfaultfd: %m");
-	/* Seen on 6.18, about once in fifty: the kernel wakes waiters before it locks out faults that run under
-	 * the lock of the mapping alone, and one of those then sleeps for ever. Nobody can join now. */
+	/* Seen on 6.18, about once in fifty: the kernel wakes waiters before it locks out faults
+	 * that run under the lock of the mapping alone, and one of those then sleeps for ever.
+	 * Nobody can join now. */
 	if (ioctl(u->fd, UFFDIO_WAKE, &range) != 0)
 		log_error(dsm, "UFFDIO_WAKE failed: %m");
 }
@@ -192,7 +198,8 @@ void uffd_fini(struct uffd *u)
 	u->bounce = NULL;
 }
 
-/* ---- faults ----------------------------------------------------------------------------------- */
+/* ---- faults -----------------------------------------------------------------------------------
+ */
 
 #define READ_MAX 32u
 
@@ -221,7 +228,8 @@ int uffd_read(struct uffd *u, struct uffd_fault *out, unsigned max)
 	return got;
 }
 
-/* ---- rights ----------------------------------------------------------------------------------- */
+/* ---- rights -----------------------------------------------------------------------------------
+ */
 
 static uintptr_t guest_at(const struct uffd *u, uint64_t page)
 {
@@ -328,7 +336,8 @@ static bool entry_present(const struct uffd *u, uint64_t page)
 	return pread(u->pagemap, &entry, sizeof(entry), at) == sizeof(entry) && entry >> 63;
 }
 
-/* UFFD_BY_COPY can not map for reading what the memfd has already: move the page out and in again. */
+/* UFFD_BY_COPY can not map for reading what the memfd has already: move the page out and in again.
+ */
 static int map_moved(struct uffd *u, uint64_t page, bool pinned)
 {
 	if (entry_present(u, page)) {

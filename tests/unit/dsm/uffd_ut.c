@@ -239,8 +239,8 @@ static void runs_of_pages_lose_their_rights_together(void)
 IN_ALL_MODES(runs_of_pages_lose_their_rights_together)
 
 /*
- * A read-only right is never writable, not for an instant: threads that try to write all the time never get through
- * while a page comes and goes for reading a few hundred times.
+ * A read-only right is never writable, not for an instant: threads that try to write all the time
+ * never get through while a page comes and goes for reading a few hundred times.
  */
 static _Atomic bool hammer_stop;
 
