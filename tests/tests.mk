@@ -17,3 +17,8 @@ include tests/fuzz/fuzz.mk
 include tests/lint/lint.mk
 
 EXTRA_DIST += tests/README.md
+
+# For tests/lib/group.sh, which runs them one by one.
+.PHONY: print-tests
+print-tests:
+	@echo $(TESTS)

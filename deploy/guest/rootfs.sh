@@ -80,7 +80,7 @@ make_files()
 	# Tables of hardware and message texts that a guest does not look up: compiling them at the first boot would be
 	# most of it on a software processor.
 	rm -rf "$root"/usr/lib/udev/hwdb.d "$root"/usr/lib/systemd/catalog
-	for f in systemd-hwdb-update systemd-journal-catalog-update; do
+	for f in systemd-hwdb-update systemd-journal-catalog-update ldconfig; do
 		ln -sf /dev/null "$root/etc/systemd/system/$f.service"
 	done
 	# No boot loader here, and no documents either.
