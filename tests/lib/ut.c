@@ -25,7 +25,7 @@
 #include "base/trace.h"
 
 #define UT_TEXT_BYTES   1024
-#define UT_OUTPUT_BYTES 65536
+#define UT_OUTPUT_BYTES (1u << 20)
 
 static struct {
 	const char *program, *suite, *test;
