@@ -6,4 +6,5 @@ proto_libwire_a_SOURCES = \
 	proto/ids.h proto/rv64_map.h proto/xport.h \
 	proto/outq.c proto/outq.h \
 	proto/wire_msgs.c proto/wire_msgs.def proto/wire_msgs.h \
-	proto/wire_page.c proto/wire_page.def proto/wire_page.h
+	proto/wire_page.c proto/wire_page.def proto/wire_page.h \
+	proto/wire_vm.c proto/wire_vm.h
