@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The runner of a unit-test binary:
- *	-l  list the tests	-s SUITE  only this suite	-t TEST  only tests of this name
- *	-v  also name what passed	-r SEED  of random tests	-w S  seconds a test may take (120)
+ *	-l		list the tests
+ *	-s SUITE	only this suite
+ *	-t TEST		only tests of this name
+ *	-v		also name what passed
+ *	-r SEED		of random tests
+ *	-w SECONDS	a test may take, 0: no limit (120)
  * The last line is "N passed, N failed, N skipped", in tests. Exits 1 when one failed, 77 when none
  * failed and none passed.
  */

@@ -57,7 +57,8 @@ void ut_register(struct ut_test *t);
 #define UT_FAIL(...) ut_fail(__FILE__, __LINE__, __func__, __VA_ARGS__)
 
 /* Two numbers, of any integer type up to 64 bits or an enum. */
-#define UT_EQ(a, b)         ut_eq(__FILE__, __LINE__, __func__, #a " == " #b, (uint64_t)(a), (uint64_t)(b))
+#define UT_EQ(a, b) ut_eq(__FILE__, __LINE__, __func__, #a " == " #b, (uint64_t)(a), (uint64_t)(b))
+
 #define UT_EQ_STR(a, b)     ut_eq_str(__FILE__, __LINE__, __func__, #a " == " #b, a, b)
 #define UT_EQ_MEM(a, b, n)  ut_eq_mem(__FILE__, __LINE__, __func__, #a " == " #b, a, b, n)
 #define UT_HAS_STR(s, part) ut_has_str(__FILE__, __LINE__, __func__, #s " contains " #part, s, part)

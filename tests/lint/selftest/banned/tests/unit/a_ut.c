@@ -1,0 +1,3 @@
+sleep(1);
+usleep (1);
+nanosleep(&t, 0);

@@ -1,0 +1,2 @@
+#include "dsm/core_int.h"
+#include "tests/lib/ut.h"
