@@ -6,6 +6,13 @@ tests_lib_libut_a_SOURCES = tests/lib/ut.c tests/lib/ut.h
 # What a unit-test binary links after the libraries under test.
 UT_LIBS = tests/lib/libut.a $(BASE_LIBS) $(CUNIT_LIBS)
 
+# The runner has to report what fails.
+check_PROGRAMS += tests/lib/ut_bad
+tests_lib_ut_bad_SOURCES = tests/lib/ut_bad.c
+tests_lib_ut_bad_LDADD = $(UT_LIBS)
+TESTS += tests/lib/ut_check
+dist_check_SCRIPTS += tests/lib/ut_check
+
 include tests/unit/base/base_ut.mk
 include tests/unit/proto/proto_ut.mk
 include tests/unit/dsm/dsm_ut.mk

@@ -4,6 +4,7 @@
  *	-l		list the tests
  *	-s SUITE	only this suite
  *	-t TEST		only tests of this name
+ *	-x TEST		not this one
  *	-v		also name what passed
  *	-r SEED		of random tests
  *	-w SECONDS	a test may take, 0: no limit (120)
@@ -32,7 +33,7 @@
 #define UT_OUTPUT_BYTES (1u << 20)
 
 static struct {
-	const char *program, *suite, *test;
+	const char *program, *suite, *test, *except;
 	bool list, verbose, seed_given;
 	unsigned limit_s;
 	uint64_t seed;
@@ -224,7 +225,8 @@ static void ut_on_end(const CU_pTest test, const CU_pSuite suite, const CU_pFail
 static bool ut_wanted(const struct ut_test *t)
 {
 	return (ut_options.suite == NULL || strcmp(t->suite->name, ut_options.suite) == 0) &&
-	       (ut_options.test == NULL || strcmp(t->name, ut_options.test) == 0);
+	       (ut_options.test == NULL || strcmp(t->name, ut_options.test) == 0) &&
+	       (ut_options.except == NULL || strcmp(t->name, ut_options.except) != 0);
 }
 
 /* Add the wanted tests to CUnit's registry, or print them. Returns their number. */
@@ -251,7 +253,7 @@ static unsigned ut_fill(void)
 
 static int ut_usage(void)
 {
-	fprintf(stderr, "usage: %s [-lv] [-s SUITE] [-t TEST] [-r SEED] [-w SECONDS]\n",
+	fprintf(stderr, "usage: %s [-lv] [-s SUITE] [-t TEST] [-x TEST] [-r SEED] [-w SECONDS]\n",
 		ut_options.program);
 	return 2;
 }
@@ -259,13 +261,15 @@ static int ut_usage(void)
 static bool ut_parse(int argc, char **argv)
 {
 	ut_options.program = argv[0];
-	for (int c; (c = getopt(argc, argv, "ls:t:vr:w:")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "ls:t:x:vr:w:")) != -1;) {
 		if (c == 'l') {
 			ut_options.list = true;
 		} else if (c == 's') {
 			ut_options.suite = optarg;
 		} else if (c == 't') {
 			ut_options.test = optarg;
+		} else if (c == 'x') {
+			ut_options.except = optarg;
 		} else if (c == 'v') {
 			ut_options.verbose = true;
 		} else if (c == 'r') {
