@@ -156,7 +156,7 @@ static void ut_read_all(int fd, char *buf, size_t size)
 	buf[used] = '\0';
 }
 
-void ut_aborts(const char *file, int line, const char *func, void (*fn)(void *), void *arg,
+const char *ut_aborts(const char *file, int line, const char *func, void (*fn)(void *), void *arg,
 	const char *text)
 {
 	static char output[UT_OUTPUT_BYTES];
@@ -176,6 +176,7 @@ void ut_aborts(const char *file, int line, const char *func, void (*fn)(void *),
 			(unsigned)status, output);
 	if (strstr(output, text) == NULL)
 		ut_fail(file, line, func, "\"%s\" is not in \"%.400s\"", text, output);
+	return output;
 }
 
 /* --- the runner --- */

@@ -76,7 +76,7 @@ void ut_register(struct ut_test *t);
 
 /*
  * fn(arg), run in a child, must end by SIGABRT with `text` on its stderr. The child has no thread
- * but the caller's.
+ * but the caller's. Yields all of its stderr, until the next UT_ABORTS.
  */
 #define UT_ABORTS(fn, arg, text) ut_aborts(__FILE__, __LINE__, __func__, fn, arg, text)
 
@@ -97,7 +97,7 @@ void ut_eq_mem(const char *file, int line, const char *func, const char *what, c
 void ut_has_str(const char *file, int line, const char *func, const char *what, const char *s,
 	const char *part);
 void ut_err(const char *file, int line, const char *func, const char *what, int got, int want);
-void ut_aborts(const char *file, int line, const char *func, void (*fn)(void *), void *arg,
+const char *ut_aborts(const char *file, int line, const char *func, void (*fn)(void *), void *arg,
 	const char *text);
 
 #endif

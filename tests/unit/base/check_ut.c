@@ -2,6 +2,7 @@
 #include "base/check.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 #include "base/trace.h"
 #include "tests/lib/ut.h"
@@ -15,6 +16,7 @@ struct thing {
 
 #define THING_MAGIC 0x54484e47u
 
+enum { PLACE_LINE = __LINE__ + 3 };
 static void fail_with_place(UNUSED void *arg)
 {
 	CHECK(1 + 1 == 3);
@@ -22,8 +24,9 @@ static void fail_with_place(UNUSED void *arg)
 
 UT_TEST(a_failed_check_aborts_and_says_where)
 {
-	UT_ABORTS(fail_with_place, NULL, "check_ut.c:");
-	UT_ABORTS(fail_with_place, NULL, ": fail_with_place: 1 + 1 == 3\n");
+	char text[96];
+	snprintf(text, sizeof(text), "check_ut.c:%d: fail_with_place: 1 + 1 == 3\n", PLACE_LINE);
+	UT_ABORTS(fail_with_place, NULL, text);
 }
 
 static void *trace_from_thread(UNUSED void *arg)
@@ -53,6 +56,8 @@ UT_TEST(a_failed_check_dumps_all_rings)
 
 static void *fail_from_thread(void *barrier)
 {
+	for (uint64_t i = 0; i < 4000; i++)
+		trace("a long dump", i, 0, 0);
 	pthread_barrier_wait(barrier);
 	UNREACHABLE();
 }
@@ -70,7 +75,9 @@ static void fail_in_many(UNUSED void *arg)
 
 UT_TEST(the_dump_is_whole_when_several_threads_fail)
 {
-	UT_ABORTS(fail_in_many, NULL, "trace ends");
+	const char *begins = strstr(UT_ABORTS(fail_in_many, NULL, "trace ends"), "trace begins");
+	UT_CHECK(begins != NULL);
+	UT_CHECK(strstr(begins + 1, "trace begins") == NULL);
 }
 
 UT_TEST(a_true_condition_is_evaluated_once)

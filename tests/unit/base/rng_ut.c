@@ -67,6 +67,18 @@ UT_TEST(below_is_uniform)
 		UT_CHECK(n[i] > 9600 && n[i] < 10400);
 }
 
+/* Three quarters of the range: without rejection every second value would be a multiple of 3. */
+UT_TEST(below_rejects_what_would_bias)
+{
+	unsigned n[3] = {0};
+	struct rng rng;
+	rng_init(&rng, 1);
+	for (unsigned i = 0; i < 30000; i++)
+		n[rng_below(&rng, UINT64_C(3) << 62) % 3]++;
+	for (size_t i = 0; i < ARRAY_SIZE(n); i++)
+		UT_CHECK(n[i] > 9500 && n[i] < 10500);
+}
+
 static void below_zero(UNUSED void *arg)
 {
 	struct rng rng;

@@ -71,6 +71,16 @@ UT_TEST(may_agrees_with_the_table)
 	}
 }
 
+UT_TEST(states_outside_the_table_may_never_follow)
+{
+	static const struct sm_state states[] = {{"any", UINT64_MAX}, {"other", UINT64_MAX}};
+	static const struct sm_table table = {"any", states, 2, NULL};
+	struct sm sm;
+	sm_init(&sm, &table, NULL, 0);
+	UT_CHECK(sm_may(&sm, 0) && sm_may(&sm, 1));
+	UT_CHECK(!sm_may(&sm, 2) && !sm_may(&sm, 63) && !sm_may(&sm, 64));
+}
+
 static void move_to_self(UNUSED void *arg)
 {
 	struct sm sm;
