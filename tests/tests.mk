@@ -20,6 +20,7 @@ include tests/unit/vcpu/vcpu_ut.mk
 include tests/unit/vio/vio_ut.mk
 include tests/unit/node-agent/node-agent_ut.mk
 include tests/unit/coordinator/coordinator_ut.mk
+include tests/engine/engine.mk
 include tests/fuzz/fuzz.mk
 include tests/lint/lint.mk
 
