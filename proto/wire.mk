@@ -5,6 +5,9 @@ proto_libwire_a_SOURCES = \
 	proto/credit.c proto/credit.h \
 	proto/ids.h proto/rv64_map.h proto/xport.h \
 	proto/outq.c proto/outq.h \
+	proto/seal.c proto/seal.h \
+	proto/wire_frame.c proto/wire_frame.h \
+	proto/wire_hello.c proto/wire_hello.h \
 	proto/wire_msgs.c proto/wire_msgs.def proto/wire_msgs.h \
 	proto/wire_page.c proto/wire_page.def proto/wire_page.h \
 	proto/wire_vm.c proto/wire_vm.h
