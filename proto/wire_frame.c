@@ -6,8 +6,8 @@
 #include "proto/wire_msgs.h"
 
 /*
- * The layout as a struct of bytes: it is only there for its offsets, which are asserted against what the header file
- * says. No struct is ever laid over the wire.
+ * The layout as a struct of bytes: it is only there for its offsets, which are asserted against
+ * what the header file says. No struct is ever laid over the wire.
  */
 struct frame_layout {
 	uint8_t magic[4], version[1], class[1], type[2];

@@ -6,8 +6,8 @@
 #include "proto/seal.h"
 
 /*
- * What two slices say before they exchange messages (docs/protocol.md R-XP-10 ff): the heads of XPORT_HELLO,
- * XPORT_PROOF and XPORT_REFUSE. Little-endian; a HELLO is
+ * What two slices say before they exchange messages (docs/protocol.md R-XP-10 ff): the heads of
+ *XPORT_HELLO, XPORT_PROOF and XPORT_REFUSE. Little-endian; a HELLO is
  *
  *	 0  u16 version       8  u8 incarnation[16]     44  u16 window[3]
  *	 2  u16 flags        24  u32 epoch              50  u16 zero
@@ -40,20 +40,23 @@ void wire_hello_encode(const struct wire_hello *h, uint8_t out[WIRE_HELLO_BYTES]
 MUST_CHECK int wire_hello_decode(const void *bytes, size_t len, struct wire_hello *out);
 
 /*
- * Does the peer's HELLO fit ours? ERR_STALE: another incarnation or epoch; ERR_VERSION: another provider;
- * ERR_PROTOCOL: not from or to the right slice, a window of 0, or sealing on one side only. `text` says what it was.
+ * Does the peer's HELLO fit ours? ERR_STALE: another incarnation or epoch; ERR_VERSION: another
+ * provider; ERR_PROTOCOL: not from or to the right slice, a window of 0, or sealing on one side
+ * only. `text` says what it was.
  */
 MUST_CHECK int wire_hello_match(
 	const struct wire_hello *ours, const struct wire_hello *theirs, const char **text);
 
 /*
- * The proof of `by`, one of the two, that it has the secret: over both HELLOs as they were on the wire.
+ * The proof of `by`, one of the two, that it has the secret: over both HELLOs as they were on the
+ * wire.
  */
 void wire_hello_proof(const struct seal_origin *o, slice_id_t by,
 	const uint8_t lo[WIRE_HELLO_BYTES], const uint8_t hi[WIRE_HELLO_BYTES],
 	uint8_t proof[WIRE_PROOF_BYTES]);
 
-/* A REFUSE carries a code of base/err.def. Decoding gives ERR_CONNECT for what no sender may say. */
+/* A REFUSE carries a code of base/err.def. Decoding gives ERR_CONNECT for what no sender may say.
+ */
 void wire_refuse_encode(int err, uint8_t out[WIRE_REFUSE_BYTES]);
 MUST_CHECK int wire_refuse_decode(const void *bytes, size_t len, int *err);
 

@@ -44,11 +44,11 @@ struct mem_ep {
 	void *arg;
 	int fd;
 	bool open;
-	bool dead;     /* [lk: hub] killed: hears and says nothing */
-	bool armed;    /* [lk: hub] the owner may sleep: the next event writes to fd */
-	bool signaled; /* [lk: hub] fd is readable */
-	struct list
-		inbox; /* [lk: hub] of struct outq_msg; `from` is the struct mem_peer of the sender */
+	bool dead;         /* [lk: hub] killed: hears and says nothing */
+	bool armed;        /* [lk: hub] the owner may sleep: the next event writes to fd */
+	bool signaled;     /* [lk: hub] fd is readable */
+	struct list inbox; /* [lk: hub] of struct outq_msg; `from` is the struct mem_peer of the
+			      sender */
 	struct mem_peer *peers;   /* n of them, the own one unused */
 	struct xport_stats stats; /* [lk: hub] */
 };

@@ -120,7 +120,8 @@ static void ofi_cq_error(struct xport_ofi *x)
 	struct ofi_slot *s = e.op_context;
 	if (ofi_conn_state(s->conn) >= OFI_ENDING)
 		return;
-	/* A flushed buffer is how the end of a connection looks from here; others are violations. */
+	/* A flushed buffer is how the end of a connection looks from here; others are violations.
+	 */
 	ofi_conn_end(s->conn, e.err == FI_ECANCELED ? ERR_LINK_DOWN : ofi_err(e.err), true);
 }
 
@@ -187,8 +188,8 @@ static bool ofi_reap_one(struct xport_ofi *x, struct ofi_conn *c)
 }
 
 /*
- * The completion queue has been seen empty: nothing refers to the buffers of closed endpoints any more, and all that
- * came from the ending ones has been delivered.
+ * The completion queue has been seen empty: nothing refers to the buffers of closed endpoints any
+ * more, and all that came from the ending ones has been delivered.
  */
 static unsigned ofi_reap(struct xport_ofi *x)
 {

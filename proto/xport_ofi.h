@@ -7,9 +7,10 @@
 #include "proto/xport.h"
 
 /*
- * The transport between slices on different hosts: libfabric, connected message endpoints, one connection per pair
- * (the slice with the lower id connects), each sealed. In two steps, because addresses must be known to all before
- * anybody can connect: listen and report the address; then, with everybody's address, join.
+ * The transport between slices on different hosts: libfabric, connected message endpoints, one
+ * connection per pair (the slice with the lower id connects), each sealed. In two steps, because
+ * addresses must be known to all before anybody can connect: listen and report the address; then,
+ * with everybody's address, join.
  */
 #define XPORT_OFI_PROVIDERS  "tcp,net" /* in order of preference */
 #define XPORT_OFI_ADDR_BYTES 80u
@@ -37,8 +38,8 @@ struct xport_ofi_peer {
 };
 
 /*
- * Choose a provider and listen. Strings of `cfg` are copied. ERR_INVAL: an address that can not be read;
- * ERR_UNSUPPORTED: none of the providers is there; ERR_CONNECT: the address can not be had.
+ * Choose a provider and listen. Strings of `cfg` are copied. ERR_INVAL: an address that can not be
+ * read; ERR_UNSUPPORTED: none of the providers is there; ERR_CONNECT: the address can not be had.
  * Context: one thread owns it until xport_ofi_join(); may block for the time of a name look-up.
  */
 MUST_CHECK int xport_ofi_listen(const struct xport_ofi_cfg *cfg, struct xport_ofi **out);
@@ -50,11 +51,11 @@ const char *xport_ofi_address(const struct xport_ofi *o);
 const char *xport_ofi_provider(const struct xport_ofi *o);
 
 /*
- * Connect with all peers, retrying until the host's monotonic clock reaches `deadline_ns`. On 0 `*out` takes over `o`,
- * which is closed with its ops->destroy. On error `o` stays the caller's, to be closed; the log says which peer:
- * ERR_TIMEOUT, ERR_VERSION (protocol or provider), ERR_STALE (incarnation, epoch), ERR_AUTH (another secret),
- * ERR_PROTOCOL, ERR_PEER_DOWN (one was there and has gone), ERR_INVAL (an address).
- * Context: blocks; no handler is called.
+ * Connect with all peers, retrying until the host's monotonic clock reaches `deadline_ns`. On 0
+ * `*out` takes over `o`, which is closed with its ops->destroy. On error `o` stays the caller's, to
+ * be closed; the log says which peer: ERR_TIMEOUT, ERR_VERSION (protocol or provider), ERR_STALE
+ * (incarnation, epoch), ERR_AUTH (another secret), ERR_PROTOCOL, ERR_PEER_DOWN (one was there and
+ * has gone), ERR_INVAL (an address). Context: blocks; no handler is called.
  */
 MUST_CHECK int xport_ofi_join(struct xport_ofi *o, const struct xport_ofi_peer *peers, unsigned n,
 	uint64_t deadline_ns, struct xport **out);

@@ -23,7 +23,8 @@ static unsigned hs_peer(const struct ofi_conn *c)
 	return c->peer != NULL ? c->peer->id.v : c->theirs.from.v;
 }
 
-/* The connection can not be: tell the peer why, and let it hang up first so that it can read that. */
+/* The connection can not be: tell the peer why, and let it hang up first so that it can read that.
+ */
 static void hs_refuse(struct ofi_conn *c, int why, const char *text)
 {
 	uint8_t head[WIRE_REFUSE_BYTES];

@@ -20,8 +20,9 @@
 #include "proto/xport_ofi.h"
 
 /*
- * Inside of xport_ofi: xport_ofi.c (life, join, progress), _fab (libfabric objects), _hs (handshake), _tx, _rx.
- * The progress thread owns everything but what is marked [lk: peer]. Nothing here leaves the folder.
+ * Inside of xport_ofi: xport_ofi.c (life, join, progress), _fab (libfabric objects), _hs
+ * (handshake), _tx, _rx. The progress thread owns everything but what is marked [lk: peer]. Nothing
+ * here leaves the folder.
  */
 #define OFI_TX_SLOTS     64u /* frames of one peer that the fabric may hold */
 #define OFI_RX_SPARE     8u  /* receive buffers for frames without credit (R-XP-35) */
@@ -153,7 +154,8 @@ MUST_CHECK int ofi_addr_parse(const char *text, struct sockaddr_storage *out);
 /* A connection to `peer`, or one for an incoming request. `req` stays the caller's. */
 MUST_CHECK int ofi_conn_dial(struct xport_ofi *x, struct ofi_peer *peer);
 void ofi_conn_accept(struct xport_ofi *x, struct fi_info *req);
-/* The connection is to end; its buffers stay valid until the completion queue is empty. Idempotent. */
+/* The connection is to end; its buffers stay valid until the completion queue is empty. Idempotent.
+ */
 void ofi_conn_end(struct ofi_conn *c, int why, bool drains);
 /* Close the endpoint of one that ends. */
 void ofi_conn_shut(struct ofi_conn *c);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * xport_ofi: sending. Any thread sends under the peer's lock: the frame gets its number, is sealed, and goes to the
- * fabric in that order. What the fabric does not take stays in `stuck`, which nothing may pass, and the progress thread
- * tries again until it gives up on the peer.
+ * xport_ofi: sending. Any thread sends under the peer's lock: the frame gets its number, is sealed,
+ * and goes to the fabric in that order. What the fabric does not take stays in `stuck`, which
+ * nothing may pass, and the progress thread tries again until it gives up on the peer.
  */
 #include "proto/xport_ofi_int.h"
 
@@ -137,7 +137,8 @@ void ofi_tx_flush_locked(struct ofi_peer *p)
 		tx_msg_locked(p, tx_slot(c), m);
 		outq_msg_free(m);
 	}
-	/* R-XP-34: credits go back with whatever else goes, and alone when half a window is owed. */
+	/* R-XP-34: credits go back with whatever else goes, and alone when half a window is owed.
+	 */
 	if (p->up && p->stuck == NULL && !list_empty(&c->tx_free) && credit_due(&p->out.credit)) {
 		const struct tx_body b = {.type = WIRE_XPORT_CREDIT, .class = MSG_RESPONSE};
 		tx_seal_locked(p, tx_slot(c), &b);

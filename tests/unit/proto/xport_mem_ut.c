@@ -278,7 +278,8 @@ UT_TEST(destroy_and_disconnect_are_seen_by_the_peer_only)
 	UT_EQ(side[3].n_down[2], 1);
 }
 
-/* Threads: each slice has two senders and a progress thread; sums and order per class must come out exact. */
+/* Threads: each slice has two senders and a progress thread; sums and order per class must come out
+ * exact. */
 struct racer {
 	struct xport *x;
 	unsigned id;

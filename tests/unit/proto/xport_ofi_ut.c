@@ -380,7 +380,8 @@ UT_TEST(disconnect_is_seen_by_the_peer_only)
 	RUN_UNTIL(node[2].n_got == 2);
 }
 
-/* --- a peer that misbehaves: slice 0 of three, whose endpoint is written to behind its back ----- */
+/* --- a peer that misbehaves: slice 0 of three, whose endpoint is written to behind its back -----
+ */
 
 static struct ofi_conn *conn_to(unsigned from, unsigned to)
 {
@@ -545,7 +546,8 @@ UT_TEST(a_handler_error_closes_only_that_connection)
 	only_that_one_closed(ERR_PROTOCOL);
 }
 
-/* --- joining that must fail --------------------------------------------------------------------- */
+/* --- joining that must fail ---------------------------------------------------------------------
+ */
 
 UT_TEST(another_secret_is_refused)
 {
@@ -680,7 +682,8 @@ UT_TEST(strangers_at_the_door_do_not_hinder_joining)
 	pairs(2);
 }
 
-/* --- threads ------------------------------------------------------------------------------------ */
+/* --- threads ------------------------------------------------------------------------------------
+ */
 
 #define RACERS 3
 #define ROUNDS 400
