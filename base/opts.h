@@ -7,9 +7,9 @@
 #include "base/check.h"
 
 /*
- * Options of a program or of one of its verbs: "--name VALUE", "--name=VALUE", "--flag", and the same names as
- * "name = VALUE" lines of a configuration file. Unlike getopt it writes typed values, checks their range, and says in one
- * line what is wrong.
+ * Options of a program or of one of its verbs: "--name VALUE", "--name=VALUE", "--flag", and the
+ * same names as "name = VALUE" lines of a configuration file. Unlike getopt it writes typed values,
+ * checks their range, and says in one line what is wrong.
  */
 enum opt_kind {
 	OPT_FLAG,  /* bool */
@@ -33,15 +33,18 @@ struct opt {
 };
 
 /*
- * Parse argv[1..]; what is no option is collected in `words` (at most `max`), all that follows "--" included. Returns the
- * number of words, or ERR_INVAL with a sentence in `why`. A lone "--" is noted in *dashes (index of the first word behind
- * it, or the number of words), which may be NULL. Context: any.
+ * Parse argv[1..]; what is no option is collected in `words` (at most `max`), all that follows "--"
+ * included. Returns the number of words, or ERR_INVAL with a sentence in `why`. A lone "--" is
+ * noted in *dashes (index of the first word behind it, or the number of words), which may be NULL.
+ * Context: any.
  */
 MUST_CHECK int opts_parse(const struct opt *opts, int argc, char **argv, const char **words,
 	unsigned max, unsigned *dashes, char why[256]);
 
-/* Lines of a file; *text is its content, which the values point into: free it when they are no longer used. Values
- * given on the command line win if the file is parsed first. */
+/*
+ * Lines of a file; *text is its content, which the values point into: free it when they are no
+ * longer used. Values given on the command line win if the file is parsed first.
+ */
 MUST_CHECK int opts_file(const struct opt *opts, const char *path, char **text, char why[256]);
 
 /* The table, for --help. */

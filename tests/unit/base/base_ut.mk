@@ -10,6 +10,7 @@ tests_unit_base_base_ut_SOURCES = \
 	tests/unit/base/lk_ut.c \
 	tests/unit/base/log_ut.c \
 	tests/unit/base/loop_ut.c \
+	tests/unit/base/opts_ut.c \
 	tests/unit/base/rng_ut.c \
 	tests/unit/base/sm_ut.c \
 	tests/unit/base/trace_ut.c
