@@ -52,6 +52,8 @@ enum rv_cause {
 #define RV_ENVCFG_CBIE_FLUSH UINT64_C(0x10)
 #define RV_ENVCFG_CBCFE      UINT64_C(0x40)
 #define RV_ENVCFG_CBZE       UINT64_C(0x80)
+/* scounteren: CY, TM, IR */
+#define RV_COUNTEREN_ALL 7u
 #define RV_ENVCFG_WRITE      (RV_ENVCFG_FIOM | RV_ENVCFG_CBIE | RV_ENVCFG_CBCFE | RV_ENVCFG_CBZE)
 
 /* satp */

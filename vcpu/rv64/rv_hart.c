@@ -108,6 +108,8 @@ static void hart_start(struct vcpu *v, uint64_t pc, uint64_t opaque)
 	h->sstatus = 0;
 	h->satp = 0;
 	h->sie = 0;
+	/* Machine mode opens the counters to user mode, as OpenSBI does: kernels do not ask again. */
+	h->scounteren = RV_COUNTEREN_ALL;
 	h->stimecmp = UINT64_MAX;
 	h->res_size = 0;
 	vcpu_res_drop(v->env.group, v->cfg.slot);
@@ -275,6 +277,7 @@ int vcpu_rv64_set_state(struct vcpu *v, const struct vcpu_state_rv64 *s)
 		atomic_fetch_and(&v->flags, ~VCPU_FLAG_HSM);
 	else
 		atomic_fetch_or(&v->flags, VCPU_FLAG_HSM);
+	h->leave = false;
 	h->res_size = 0;
 	rv_tlb_drop_all(&h->mmu);
 	rv_mmu_update(h);
