@@ -41,8 +41,7 @@ static inline const void *rcur_bytes(struct rcur *c, size_t len)
 		return NULL;
 	}
 	const void *p = c->p;
-	if (len != 0) /* NULL + 0 is undefined before C2x */
-		c->p += len;
+	c->p += len;
 	c->left -= len;
 	return p;
 }
@@ -53,9 +52,8 @@ static inline void wcur_bytes(struct wcur *c, const void *src, size_t len)
 		c->bad = true;
 		return;
 	}
-	if (len == 0)
-		return;
-	memcpy(c->p, src, len);
+	if (len != 0)
+		memcpy(c->p, src, len);
 	c->p += len;
 	c->left -= len;
 	c->used += len;

@@ -45,10 +45,10 @@
  */
 struct core;
 
-#define CORE_VCPUS_MAX	96u  /* vCPU slots of one slice */
+#define CORE_VCPUS_MAX	64u  /* vCPU slots of one slice */
 #define CORE_PINS_MAX	32u  /* pin sets at once */
 #define CORE_EVICTS_MAX 64u  /* puts and drops without answer */
-#define CORE_REQS_MAX	192u /* the sum: requests of one slice without answer (R-DSM-9) */
+#define CORE_REQS_MAX	160u /* the sum: requests of one slice without answer (R-DSM-9) */
 #define CORE_INSN_PAGES 16u  /* pages of one instruction held together; more: oldest are let go */
 
 /* A range of guest pages and its home, as known at creation. */

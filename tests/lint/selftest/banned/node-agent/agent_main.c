@@ -1,3 +1,0 @@
-exit(1);
-abort();
-assert(1);

@@ -1,1 +1,0 @@
-#include "base/none.h"

@@ -1,4 +1,0 @@
-#include <stdio.h>
-#include "base/err.h"
-#include "proto/ids.h"
-#include "err.h"

@@ -1,2 +1,0 @@
-#include "proto/ctl_conn.h"
-  #  include "node-agent/slice.h"

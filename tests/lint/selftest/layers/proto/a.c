@@ -1,3 +1,0 @@
-#include "base/err.h"
-#include "proto/ids.h"
-#include "dsm/dsm.h"

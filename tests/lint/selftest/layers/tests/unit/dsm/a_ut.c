@@ -1,3 +1,0 @@
-#include "dsm/core_int.h"
-#include "tests/lib/ut.h"
-#include "beside.h"

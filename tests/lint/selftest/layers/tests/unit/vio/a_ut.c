@@ -1,1 +1,0 @@
-#include "dsm/core_int.h"

@@ -1,5 +1,0 @@
-#include "proto/ids.h"
-#include "dsm/dsm.h"
-#include "dsm/core.h"
-#include "proto/wire_page.h"
-#include "vio/vio.h"

@@ -1,3 +1,0 @@
-#include "config.h"
-#include "dsm/dsm.h"
-#include "vcpu/vcpu.h"

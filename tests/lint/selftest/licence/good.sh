@@ -1,2 +1,0 @@
-# shellcheck shell=bash
-# SPDX-License-Identifier: Apache-2.0

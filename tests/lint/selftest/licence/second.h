@@ -1,2 +1,0 @@
-/* a */
-/* SPDX-License-Identifier: Apache-2.0 */

@@ -1,2 +1,0 @@
-a_SOURCES = \
-	tests/unit/a/good_ut.c
