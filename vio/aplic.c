@@ -103,7 +103,8 @@ static void aplic_msi_locked(struct aplic *a, uint32_t target)
 	a->cfg.irq.ops->msi(a->cfg.irq.ctx, addr, target & APLIC_TARGET_EIID_MASK);
 }
 
-/* AIA 4.9: a pending and enabled source is forwarded when the domain is on, which ends "pending". */
+/* AIA 4.9: a pending and enabled source is forwarded when the domain is on, which ends
+ * "pending". */
 static void aplic_forward_locked(struct aplic *a, struct aplic_source *s)
 {
 	if (!a->on || !s->pending || !s->enabled)

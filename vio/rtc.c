@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Register map (Linux drivers/platform/goldfish documentation, "goldfish RTC"; 32-bit):
- *	0x00 TIME_LOW (a read latches the high half)	0x04 TIME_HIGH	0x08 ALARM_LOW (a write arms)
+ *	0x00 TIME_LOW (a read latches the high half)	0x04 TIME_HIGH	0x08 ALARM_LOW (a write
+ * arms)
  *	0x0c ALARM_HIGH	0x10 IRQ_ENABLED	0x14 CLEAR_ALARM w	0x18 ALARM_STATUS r
  *	0x1c CLEAR_INTERRUPT w
  */

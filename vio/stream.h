@@ -19,9 +19,11 @@ struct stream;
 
 /* What happens to bytes from the guest that find no room. */
 enum stream_policy {
-	STREAM_LOSSLESS, /* they are not taken: the device waits */
-	STREAM_LOSSY_UNHEARD, /* as LOSSLESS while the host's end is open; otherwise the oldest bytes make
-				 room and are counted: the newest stay for somebody who opens later */
+	/* They are not taken: the device waits. */
+	STREAM_LOSSLESS,
+	/* As LOSSLESS while the host's end is open; otherwise the oldest bytes make room and are
+	 * counted, and the newest stay for somebody who opens later. */
+	STREAM_LOSSY_UNHEARD,
 };
 
 enum stream_event {

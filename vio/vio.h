@@ -74,7 +74,8 @@ static inline uint64_t vio_ones(unsigned size)
 	return size >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * size)) - 1;
 }
 
-/* ---- the machine ------------------------------------------------------------------------------ */
+/* ---- the machine
+ * ------------------------------------------------------------------------------ */
 
 /* What the guest asks for through a device register. */
 enum vio_power {
@@ -106,8 +107,57 @@ MUST_CHECK int vio_machine_create(const struct vio_machine_cfg *cfg, struct vio_
 void vio_machine_destroy(struct vio_machine *m);
 struct vio_bus *vio_machine_bus(struct vio_machine *m);
 
-/* Power-on state of every device (reboot). Context: main thread, vCPUs parked; blocks until requests
- * in flight have ended. */
+/* Start the devices' threads; every device has been added. Context: main thread, before vCPUs. */
+MUST_CHECK int vio_machine_start(struct vio_machine *m);
+/* End them, after the requests that they are at; the gate must let waiting pins go (dsm_stop()).
+ * Context: main thread. */
+void vio_machine_stop(struct vio_machine *m);
+
+/* Finish requests in flight and begin no others: afterwards devices leave guest memory alone.
+ * ERR_TIMEOUT: some are not done yet; call again or resume. Context: main thread. */
+MUST_CHECK int vio_machine_quiesce(struct vio_machine *m, uint64_t timeout_ns);
+void vio_machine_resume(struct vio_machine *m);
+
+/* Power-on state of every device (reboot). Context: main thread, vCPUs parked; blocks until
+ * requests in flight have ended. */
 void vio_machine_reset(struct vio_machine *m);
+
+/* ---- PCI devices: one function in a slot of bus 0 each
+ * ---------------------------------------- */
+
+/*
+ * All: ERR_EXISTS: the slot is taken (slot 0 is the host bridge); ERR_RANGE: no such slot or number
+ * of queues. Context: main thread, before vio_machine_start().
+ */
+
+struct vio_blk_cfg {
+	int fd; /* raw image: file or block device; taken over on success, as is overlay_fd */
+	bool read_only;
+	/* -1: what the guest writes stays in the image. Else an empty file that gets the changes;
+	 * the image is only read, and a write beyond the limit is an I/O error in the guest. */
+	int overlay_fd;
+	uint64_t overlay_limit_bytes;
+	const char *serial; /* at most 20 bytes are shown; NULL: none */
+	unsigned queues;    /* 1 to 16 */
+};
+/* ERR_FORMAT: the image is empty. */
+MUST_CHECK int vio_machine_add_blk(
+	struct vio_machine *m, unsigned slot, const struct vio_blk_cfg *cfg);
+/* An unlinked sparse file in `dir` for overlay_fd. Context: any thread. */
+MUST_CHECK int vio_overlay_open(const char *dir, int *fd);
+
+struct vio_port {
+	const char *name;      /* NULL for the first, which is the console hvc0 */
+	struct stream *stream; /* stays the caller's, must outlive the machine */
+};
+MUST_CHECK int vio_machine_add_console(
+	struct vio_machine *m, unsigned slot, const struct vio_port *ports, unsigned n);
+
+/* Random numbers from the host's kernel, at a bounded rate. */
+MUST_CHECK int vio_machine_add_rng(struct vio_machine *m, unsigned slot);
+
+/* Reports a panic of the guest kernel as VIO_POWER_PANIC (driver pvpanic-pci; Debian's riscv64
+ * kernel has none, there panic= with a reboot has to do). */
+MUST_CHECK int vio_machine_add_pvpanic(struct vio_machine *m, unsigned slot);
 
 #endif

@@ -1,1 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+# What unit tests and fuzz targets of devices share: fake guest memory, interrupts, a driver.
+check_LIBRARIES += tests/lib/libviotest.a
+tests_lib_libviotest_a_SOURCES = \
+	tests/lib/fake_gate.c tests/lib/fake_gate.h \
+	tests/lib/msi_sink.c tests/lib/msi_sink.h \
+	tests/lib/virtio_driver.c tests/lib/virtio_driver.h
+VIO_TEST_LIBS = tests/lib/libviotest.a vio/libvio.a dsm/libdsm.a
+
+check_PROGRAMS += tests/unit/vio/vio_ut
+TESTS += tests/unit/vio/vio_ut
+tests_unit_vio_vio_ut_SOURCES = \
+	tests/unit/vio/blk_ut.c \
+	tests/unit/vio/console_ut.c \
+	tests/unit/vio/fixture.c tests/unit/vio/fixture.h \
+	tests/unit/vio/rng_ut.c
+tests_unit_vio_vio_ut_LDADD = $(VIO_TEST_LIBS) $(UT_LIBS)
