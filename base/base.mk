@@ -9,6 +9,7 @@ base_libbase_a_SOURCES = \
 	base/lk.c base/lk.def base/lk.h \
 	base/log.c base/log.def base/log.h \
 	base/loop.c base/loop.h \
+	base/opts.c base/opts.h \
 	base/rng.c base/rng.h \
 	base/sm.c base/sm.h \
 	base/trace.c base/trace.h

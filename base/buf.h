@@ -41,7 +41,8 @@ static inline const void *rcur_bytes(struct rcur *c, size_t len)
 		return NULL;
 	}
 	const void *p = c->p;
-	c->p += len;
+	if (len != 0) /* NULL + 0 is undefined before C2x */
+		c->p += len;
 	c->left -= len;
 	return p;
 }
@@ -52,8 +53,9 @@ static inline void wcur_bytes(struct wcur *c, const void *src, size_t len)
 		c->bad = true;
 		return;
 	}
-	if (len != 0)
-		memcpy(c->p, src, len);
+	if (len == 0)
+		return;
+	memcpy(c->p, src, len);
 	c->p += len;
 	c->left -= len;
 	c->used += len;

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/lk.h"
+#include "base/log.h"
 
 #define LOOP_MAGIC       0x4c4f4f50u
 #define LOOP_FD_MAGIC    0x4c504644u
@@ -140,6 +141,24 @@ static void loop_on_limit(UNUSED int fd, UNUSED short what, UNUSED void *arg)
 {
 }
 
+static void loop_on_library_log(int severity, const char *text)
+{
+	if (severity >= EVENT_LOG_WARN)
+		log_limited(base, "libevent: %s", text);
+}
+
+/* Instead of libevent's exit(): it is called where the library's state is broken. */
+static void loop_on_library_fatal(UNUSED int err)
+{
+	UNREACHABLE();
+}
+
+static void loop_library_start(void)
+{
+	event_set_log_callback(loop_on_library_log);
+	event_set_fatal_callback(loop_on_library_fatal);
+}
+
 static struct event_base *loop_base_new(void)
 {
 	struct event_config *config = event_config_new();
@@ -155,6 +174,9 @@ static struct event_base *loop_base_new(void)
 
 int loop_create(struct loop **out)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, loop_library_start);
+
 	int rc = ERR_NO_MEMORY;
 	struct loop *loop = calloc(1, sizeof(*loop));
 	if (loop == NULL)
@@ -235,7 +257,9 @@ void loop_once(struct loop *loop, int timeout_ms)
 		const struct timeval tv = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
 		CHECK(evtimer_add(loop->limit_event, &tv) == 0);
 	}
-	CHECK(event_base_loop(loop->base, timeout_ms == 0 ? EVLOOP_NONBLOCK : EVLOOP_ONCE) >= 0);
+	/* EVLOOP_NONBLOCK alone goes on for as long as something is ready. */
+	int flags = EVLOOP_ONCE | (timeout_ms == 0 ? EVLOOP_NONBLOCK : 0);
+	CHECK(event_base_loop(loop->base, flags) >= 0);
 	evtimer_del(loop->limit_event);
 	loop_leave(loop);
 }

@@ -5,9 +5,10 @@
 #include <stdint.h>
 
 /*
- * A ring of the last 4096 events per thread, always recording, printed (all threads, merged by
- * time) when a CHECK fails and on demand. `what` must be a string literal: only the pointer is
- * stored. Costs a few ns. Context: any thread; the first call of a thread allocates its ring.
+ * A ring of 4096 events per thread (the last 4095 are readable), always recording, printed (all
+ * threads, merged by time) when a CHECK fails and on demand. `what` must be a string literal: only
+ * the pointer is stored. Costs a few ns. Context: any thread; the first call of a thread allocates
+ * its ring.
  */
 void trace(const char *what, uint64_t a, uint64_t b, uint64_t c);
 

@@ -4,4 +4,6 @@ noinst_LIBRARIES += dsm/libdsm.a
 dsm_libdsm_a_SOURCES = \
 	$(DSM_CORE) \
 	dsm/dsm.h \
-	dsm/gate.c
+	dsm/gate.c \
+	dsm/ram.c dsm/ram.h \
+	dsm/uffd.c dsm/uffd.h

@@ -11,8 +11,13 @@ proto/%.pb-c.c proto/%.pb-c.h: proto/%.proto
 AM_CPPFLAGS += $(PROTOBUFC_CFLAGS) $(OPENSSL_CFLAGS)
 noinst_LIBRARIES += proto/libctl.a
 proto_libctl_a_SOURCES = \
+	proto/ctl_conn.c proto/ctl_conn.h proto/ctl_conn_int.h \
+	proto/ctl_io.h \
+	proto/ctl_stream.c \
+	proto/ctl_unix.c proto/ctl_unix.h \
 	proto/wire_ctl.c proto/wire_ctl.def proto/wire_ctl.h \
-	proto/wire_ctl_types.def proto/wire_ctl_undef.h
+	proto/wire_ctl_types.def proto/wire_ctl_undef.h \
+	proto/xport_tls.c proto/xport_tls.h
 nodist_proto_libctl_a_SOURCES = $(CTL_PB_C)
 proto/wire_ctl.$(OBJEXT): $(CTL_PB_H)
 $(CTL_PB_C:.c=.$(OBJEXT)): $(CTL_PB_H)

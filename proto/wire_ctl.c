@@ -540,7 +540,7 @@ int ctl_msg_copy(enum ctl_msg msg, void *dst, const void *src)
 
 size_t ctl_msg_bytes(enum ctl_msg msg)
 {
-	return msg_of(msg).plain_bytes;
+	return MAX(msg_of(msg).plain_bytes, (size_t)1); /* `nothing` is empty, and malloc(0) may fail */
 }
 
 void ctl_head_encode(const struct ctl_head *head, uint8_t out[CTL_HEAD_BYTES])

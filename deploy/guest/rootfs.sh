@@ -41,14 +41,16 @@ make_pam()
 	echo "password required pam_unix.so obscure yescrypt" >"$d/common-password"
 	echo "session required pam_unix.so" >"$d/common-session"
 	cp "$d/common-session" "$d/common-session-noninteractive"
-	[ ! -e "$root"/usr/lib/*/security/pam_systemd.so ] || echo "session optional pam_systemd.so" >>"$d/common-session"
+	if [ -e "$root/usr/lib/riscv64-linux-gnu/security/pam_systemd.so" ]; then
+		echo "session optional pam_systemd.so" >>"$d/common-session"
+	fi
 }
 
 make_files()
 {
 	local f
-	for f in nsswitch.conf profile; do
-		[ -e "$root/etc/$f" ] || cp "$root/usr/share/base-files/$f" "$root/etc/$f"
+	for f in libc-bin/nsswitch.conf base-files/profile; do
+		[ -e "$root/etc/${f#*/}" ] || cp "$root/usr/share/$f" "$root/etc/" || return 1
 	done
 	cp "$root/usr/share/base-files/dot.bashrc" "$root/root/.bashrc" 2>/dev/null
 	echo mirrorball >"$root/etc/hostname"
@@ -75,17 +77,24 @@ make_files()
 		WantedBy=multi-user.target
 	EOF
 	ln -sf ../mirrorball-execd.service "$root/etc/systemd/system/multi-user.target.wants/"
+	# Tables of hardware and message texts that a guest does not look up: compiling them at the first boot would be
+	# most of it on a software processor.
+	rm -rf "$root"/usr/lib/udev/hwdb.d "$root"/usr/lib/systemd/catalog
+	for f in systemd-hwdb-update systemd-journal-catalog-update ldconfig; do
+		ln -sf /dev/null "$root/etc/systemd/system/$f.service"
+	done
 	# No boot loader here, and no documents either.
-	rm -rf "$root"/boot/* "$root/usr/share/doc" "$root/usr/share/man" "$root/usr/share/locale" "$root/usr/lib/debug"
+	rm -rf "${root:?}"/boot/* "$root/usr/share/doc" "$root/usr/share/man" "$root/usr/share/locale" "$root/usr/lib/debug"
 }
 
 trim_modules()
 {
-	local version dir m f
+	local version dir
 	version=$(basename "$(echo "$root"/usr/lib/modules/*)")
 	dir=$root/usr/lib/modules/$version
 	# A machine of virtio devices needs few of the 2,000 drivers; the rest is most of the image.
-	rm -rf "$dir"/kernel/{sound,drivers/{gpu,media,net/wireless,net/ethernet,iio,staging,infiniband,hid,usb,mtd,scsi,isdn}}
+	rm -rf "$dir"/kernel/{sound,drivers/{gpu,media,net/wireless,net/ethernet,iio,staging,infiniband,hid,usb,mtd,scsi,isdn}} \
+		"$dir"/kernel/net/{wireless,mac80211,bluetooth,nfc}
 	depmod -b "$root" "$version"
 }
 

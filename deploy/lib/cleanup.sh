@@ -6,7 +6,6 @@
 
 MB_CLEANUP=()
 MB_CLEANUP_PID=
-MB_SIGNAL=
 
 # cleanup_init: from now on the stack runs at exit; INT, TERM and HUP end the program through it.
 cleanup_init()
@@ -14,9 +13,9 @@ cleanup_init()
 	MB_CLEANUP=()
 	MB_CLEANUP_PID=$BASHPID
 	trap 'cleanup__exit $?' EXIT
-	trap 'cleanup__signal INT 130' INT
-	trap 'cleanup__signal TERM 143' TERM
-	trap 'cleanup__signal HUP 129' HUP
+	trap 'cleanup__signal 130' INT
+	trap 'cleanup__signal 143' TERM
+	trap 'cleanup__signal 129' HUP
 }
 
 # cleanup_push CMD ARG...: words, not a string to parse again.
@@ -27,13 +26,12 @@ cleanup_push()
 
 cleanup__signal()
 {
-	MB_SIGNAL=$1
 	trap '' INT TERM HUP
 	if [ -n "${MB_RUN_PID:-}" ]; then
 		kill -TERM -- "-$MB_RUN_PID" 2>/dev/null
 		wait "$MB_RUN_PID" 2>/dev/null
 	fi
-	exit "$2"
+	exit "$1"
 }
 
 cleanup__exit()

@@ -11,6 +11,7 @@ MB_DEBIAN_KEYRING=${MB_DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyrin
 # debian_mirrors: the URIs in the host's sources that carry a Debian main archive (not its security one), best first.
 debian_mirrors()
 {
+	# shellcheck disable=SC2016 # apt expands these
 	apt-get indextargets --format '$(REPO_URI)|$(RELEASE)|$(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
 		awk -F'|' '$3 == "main" && $2 ~ /^(bookworm|trixie|forky|sid|stable|oldstable|testing|unstable)$/ &&
 			!seen[$1]++ { print $1 }'

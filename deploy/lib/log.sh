@@ -62,7 +62,7 @@ die()
 log__tail()
 {
 	[ -n "$MB_LOG" ] || return 0
-	tail -n "${1:-15}" "$MB_LOG" | sed 's/^/        | /' >&2
+	tail -n 15 "$MB_LOG" | sed 's/^/        | /' >&2
 }
 
 # log__watch PID TEXT: on a terminal, a line that shows the seconds of a long step until PID ends.

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The runner of a unit-test binary:
- *	-l  list the tests	-s SUITE  only this suite	-t TEST  only tests of this name
- *	-v  also name what passed	-r SEED  of random tests	-w S  seconds a test may take (120)
+ *	-l		list the tests
+ *	-s SUITE	only this suite
+ *	-t TEST		only tests of this name
+ *	-x TEST		not this one
+ *	-v		also name what passed
+ *	-r SEED		of random tests
+ *	-w SECONDS	a test may take, 0: no limit (120)
  * The last line is "N passed, N failed, N skipped", in tests. Exits 1 when one failed, 77 when none
  * failed and none passed.
  */
@@ -25,10 +30,10 @@
 #include "base/trace.h"
 
 #define UT_TEXT_BYTES   1024
-#define UT_OUTPUT_BYTES 65536
+#define UT_OUTPUT_BYTES (1u << 20)
 
 static struct {
-	const char *program, *suite, *test;
+	const char *program, *suite, *test, *except;
 	bool list, verbose, seed_given;
 	unsigned limit_s;
 	uint64_t seed;
@@ -151,7 +156,7 @@ static void ut_read_all(int fd, char *buf, size_t size)
 	buf[used] = '\0';
 }
 
-void ut_aborts(const char *file, int line, const char *func, void (*fn)(void *), void *arg,
+const char *ut_aborts(const char *file, int line, const char *func, void (*fn)(void *), void *arg,
 	const char *text)
 {
 	static char output[UT_OUTPUT_BYTES];
@@ -171,6 +176,7 @@ void ut_aborts(const char *file, int line, const char *func, void (*fn)(void *),
 			(unsigned)status, output);
 	if (strstr(output, text) == NULL)
 		ut_fail(file, line, func, "\"%s\" is not in \"%.400s\"", text, output);
+	return output;
 }
 
 /* --- the runner --- */
@@ -220,7 +226,8 @@ static void ut_on_end(const CU_pTest test, const CU_pSuite suite, const CU_pFail
 static bool ut_wanted(const struct ut_test *t)
 {
 	return (ut_options.suite == NULL || strcmp(t->suite->name, ut_options.suite) == 0) &&
-	       (ut_options.test == NULL || strcmp(t->name, ut_options.test) == 0);
+	       (ut_options.test == NULL || strcmp(t->name, ut_options.test) == 0) &&
+	       (ut_options.except == NULL || strcmp(t->name, ut_options.except) != 0);
 }
 
 /* Add the wanted tests to CUnit's registry, or print them. Returns their number. */
@@ -247,7 +254,7 @@ static unsigned ut_fill(void)
 
 static int ut_usage(void)
 {
-	fprintf(stderr, "usage: %s [-lv] [-s SUITE] [-t TEST] [-r SEED] [-w SECONDS]\n",
+	fprintf(stderr, "usage: %s [-lv] [-s SUITE] [-t TEST] [-x TEST] [-r SEED] [-w SECONDS]\n",
 		ut_options.program);
 	return 2;
 }
@@ -255,13 +262,15 @@ static int ut_usage(void)
 static bool ut_parse(int argc, char **argv)
 {
 	ut_options.program = argv[0];
-	for (int c; (c = getopt(argc, argv, "ls:t:vr:w:")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "ls:t:x:vr:w:")) != -1;) {
 		if (c == 'l') {
 			ut_options.list = true;
 		} else if (c == 's') {
 			ut_options.suite = optarg;
 		} else if (c == 't') {
 			ut_options.test = optarg;
+		} else if (c == 'x') {
+			ut_options.except = optarg;
 		} else if (c == 'v') {
 			ut_options.verbose = true;
 		} else if (c == 'r') {

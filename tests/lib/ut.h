@@ -57,7 +57,8 @@ void ut_register(struct ut_test *t);
 #define UT_FAIL(...) ut_fail(__FILE__, __LINE__, __func__, __VA_ARGS__)
 
 /* Two numbers, of any integer type up to 64 bits or an enum. */
-#define UT_EQ(a, b)         ut_eq(__FILE__, __LINE__, __func__, #a " == " #b, (uint64_t)(a), (uint64_t)(b))
+#define UT_EQ(a, b) ut_eq(__FILE__, __LINE__, __func__, #a " == " #b, (uint64_t)(a), (uint64_t)(b))
+
 #define UT_EQ_STR(a, b)     ut_eq_str(__FILE__, __LINE__, __func__, #a " == " #b, a, b)
 #define UT_EQ_MEM(a, b, n)  ut_eq_mem(__FILE__, __LINE__, __func__, #a " == " #b, a, b, n)
 #define UT_HAS_STR(s, part) ut_has_str(__FILE__, __LINE__, __func__, #s " contains " #part, s, part)
@@ -75,7 +76,7 @@ void ut_register(struct ut_test *t);
 
 /*
  * fn(arg), run in a child, must end by SIGABRT with `text` on its stderr. The child has no thread
- * but the caller's.
+ * but the caller's. Yields all of its stderr, until the next UT_ABORTS.
  */
 #define UT_ABORTS(fn, arg, text) ut_aborts(__FILE__, __LINE__, __func__, fn, arg, text)
 
@@ -96,7 +97,7 @@ void ut_eq_mem(const char *file, int line, const char *func, const char *what, c
 void ut_has_str(const char *file, int line, const char *func, const char *what, const char *s,
 	const char *part);
 void ut_err(const char *file, int line, const char *func, const char *what, int got, int want);
-void ut_aborts(const char *file, int line, const char *func, void (*fn)(void *), void *arg,
+const char *ut_aborts(const char *file, int line, const char *func, void (*fn)(void *), void *arg,
 	const char *text);
 
 #endif

@@ -76,6 +76,7 @@ UT_TEST(errno_keeps_its_meaning)
 	UT_ERR(err_from_errno(ENOENT), NOT_FOUND);
 	UT_ERR(err_from_errno(EEXIST), EXISTS);
 	UT_ERR(err_from_errno(EACCES), DENIED);
+	UT_ERR(err_from_errno(EPERM), DENIED);
 	UT_ERR(err_from_errno(ENOSPC), NO_SPACE);
 	UT_ERR(err_from_errno(ECONNREFUSED), CONNECT);
 	UT_ERR(err_from_errno(ECONNRESET), LINK_DOWN);

@@ -1,1 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+check_PROGRAMS += tests/unit/dsm/dsm_ut
+TESTS += tests/unit/dsm/dsm_ut
+tests_unit_dsm_dsm_ut_SOURCES = \
+	tests/unit/dsm/ram_ut.c \
+	tests/unit/dsm/uffd_ut.c
+tests_unit_dsm_dsm_ut_LDADD = dsm/libdsm.a $(UT_LIBS)

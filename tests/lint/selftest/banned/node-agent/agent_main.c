@@ -1,0 +1,3 @@
+exit(1);
+abort();
+assert(1);

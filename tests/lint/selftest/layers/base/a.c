@@ -1,0 +1,4 @@
+#include <stdio.h>
+#include "base/err.h"
+#include "proto/ids.h"
+#include "err.h"

@@ -1,0 +1,2 @@
+#include "proto/ctl_conn.h"
+  #  include "node-agent/slice.h"

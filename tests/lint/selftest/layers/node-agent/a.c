@@ -1,0 +1,5 @@
+#include "dsm/core.h"
+#include "vcpu/vcpu.h"
+#include "vio/vio.h"
+#include "dsm/core_int.h"
+#include "coordinator/db.h"

@@ -1,0 +1,3 @@
+#include "base/err.h"
+#include "proto/ids.h"
+#include "dsm/dsm.h"

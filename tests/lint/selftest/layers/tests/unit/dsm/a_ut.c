@@ -1,0 +1,3 @@
+#include "dsm/core_int.h"
+#include "tests/lib/ut.h"
+#include "beside.h"

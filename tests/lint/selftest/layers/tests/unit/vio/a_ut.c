@@ -1,0 +1,1 @@
+#include "dsm/core_int.h"

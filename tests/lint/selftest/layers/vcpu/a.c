@@ -1,0 +1,5 @@
+#include "proto/ids.h"
+#include "dsm/dsm.h"
+#include "dsm/core.h"
+#include "proto/wire_page.h"
+#include "vio/vio.h"

@@ -1,0 +1,3 @@
+#include "config.h"
+#include "dsm/dsm.h"
+#include "vcpu/vcpu.h"

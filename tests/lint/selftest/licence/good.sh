@@ -1,0 +1,2 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0

@@ -1,0 +1,2 @@
+/* a */
+/* SPDX-License-Identifier: Apache-2.0 */

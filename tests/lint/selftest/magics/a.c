@@ -1,0 +1,3 @@
+#define A_MAGIC 0x41414141u
+#define B_MAGIC UINT32_C(0x42424242)
+/* #define C_MAGIC 0x41414141u */

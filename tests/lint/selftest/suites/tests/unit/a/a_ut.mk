@@ -1,0 +1,2 @@
+a_SOURCES = \
+	tests/unit/a/good_ut.c

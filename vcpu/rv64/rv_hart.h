@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VCPU_RV64_RV_HART_H
+#define VCPU_RV64_RV_HART_H
+
+#include "proto/rv64_map.h"
+#include "vcpu/rv64/rv_bits.h"
+#include "vcpu/rv64/rv_decode.h"
+#include "vcpu/rv64/rv_imsic.h"
+#include "vcpu/rv64/rv_tlb.h"
+#include "vcpu/vcpu_ops.h"
+#include "vcpu/vcpu_state.h"
+
+/* Decoded instructions: the first level by address, the second by word (rv_interp.c). */
+#define RV_DCACHE_NEAR 8192u
+#define RV_DCACHE_FAR  16384u
+
+/* Instructions between two looks at the clock: how late a timer interrupt may be. */
+#define RV_POLL_INSNS 2048
+
+enum rv_priv { RV_PRIV_U = 0, RV_PRIV_S = 1 };
+
+/*
+ * One hart. Everything is the vCPU thread's but what is atomic. The fields that the interpreter
+ * touches with every instruction come first.
+ */
+struct rv_hart {
+	struct vcpu vcpu; /* first: the engine-neutral part */
+
+	uint64_t x[33]; /* x[RV_REG_SINK] takes what is written to x0 */
+	uint64_t pc;
+	/*
+	 *  The page that instructions come from: offsets below fetch_limit from fetch_page may be
+	 *  read.
+	 */
+	uint64_t fetch_page;
+	uint64_t fetch_limit;
+	const uint8_t *fetch_host;
+	struct rv_tlb_entry *tlb; /* of the current privilege and SUM */
+	uint64_t tlb_ctx;         /* of the current address space */
+	uint64_t f[32];
+	uint64_t sstatus; /* without SD and UXL */
+	uint32_t frm, fflags;
+
+	/* An exception on its way from a helper to the trap entry. */
+	uint64_t trap_cause, trap_tval;
+
+	enum rv_priv priv;
+	uint64_t stvec, sscratch, sepc, scause, stval, satp, sie;
+	uint64_t scounteren, senvcfg, stimecmp;
+	uint32_t siselect;
+	_Atomic bool ssip;
+	struct rv_imsic imsic;
+	uint32_t stopei_seen; /* what the running CSR instruction has read from stopei */
+
+	bool posted;        /* stores to devices since the last io_fence */
+	bool leave;         /* SBI reset: execute nothing more */
+	uint64_t res_unit;  /* load-reserved: guest-physical unit, */
+	uint64_t res_value; /* the value, */
+	uint32_t res_gen;   /* and the generation of its page before it was read */
+	uint8_t res_size;   /* 0: no reservation */
+	uint64_t res_gpa;
+
+	struct rv_tlb mmu;
+	struct rv_insn near[RV_DCACHE_NEAR];
+	struct rv_insn far[RV_DCACHE_FAR];
+};
+
+static inline struct rv_hart *rv_hart_of(struct vcpu *v)
+{
+	OBJ_CHECK(v, VCPU_MAGIC);
+	return container_of(v, struct rv_hart, vcpu);
+}
+
+/* Raise an exception: always returns true, so that helpers can `return rv_raise(...)`. */
+static inline bool rv_raise(struct rv_hart *h, enum rv_cause cause, uint64_t tval)
+{
+	h->trap_cause = cause;
+	h->trap_tval = tval;
+	return true;
+}
+
+static inline void rv_fs_dirty(struct rv_hart *h)
+{
+	h->sstatus |= RV_SSTATUS_FS_DIRTY;
+}
+
+static inline const struct dsm_ram *rv_ram(const struct rv_hart *h)
+{
+	return h->vcpu.env.ram;
+}
+
+/* Host address of guest-physical [pa, pa + bytes), NULL when that is not all RAM. */
+static inline uint8_t *rv_ram_at(const struct rv_hart *h, uint64_t pa, uint64_t bytes)
+{
+	const struct dsm_ram *ram = rv_ram(h);
+	uint64_t off = pa - ram->base.v; /* wraps to something large below the base */
+
+	return range_inside(off, bytes, ram->bytes) ? ram->host + off : NULL;
+}
+
+/*
+ *  The rest of this header is called on the vCPU's thread only. True means: an exception was
+ *  raised.
+ */
+
+/* rv_hart.c: guest time in ticks of the timebase; the state of the floating-point unit is kept. */
+uint64_t rv_time(struct rv_hart *h);
+/* Pending major interrupts (sip). */
+uint64_t rv_pending(struct rv_hart *h);
+/* Answer what was asked of the vCPU and take an interrupt if one is due. False: leave the loop. */
+bool rv_attention(struct rv_hart *h);
+void rv_wfi(struct rv_hart *h);
+
+/* rv_trap.c */
+void rv_trap_enter(struct rv_hart *h, uint64_t cause, uint64_t tval);
+/* Take the interrupt of highest priority, if one may be taken. */
+bool rv_trap_interrupt(struct rv_hart *h);
+bool rv_sret(struct rv_hart *h, uint32_t word);
+
+/*
+ *  rv_csr.c: one CSR instruction: *old gets the value before; bits of `clear` are cleared, then
+ *  those of `set` set. ERR_INVAL: no such CSR, or not for this privilege or for writing.
+ */
+#define RV_CSR_WRITE 1u /* the instruction writes */
+#define RV_CSR_READ  2u /* it reads */
+MUST_CHECK int rv_csr_access(struct rv_hart *h, unsigned csr, unsigned what, uint64_t clear,
+	uint64_t set, uint64_t *old);
+const char *rv_csr_name(unsigned csr); /* NULL: no such CSR */
+
+/* rv_sbi.c: ECALL from S mode. */
+void rv_sbi_call(struct rv_hart *h);
+
+/* rv_interp.c */
+void rv_interp_run(struct rv_hart *h);
+
+#endif
