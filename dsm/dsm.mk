@@ -4,6 +4,12 @@ noinst_LIBRARIES += dsm/libdsm.a
 dsm_libdsm_a_SOURCES = \
 	$(DSM_CORE) \
 	dsm/dsm.h \
+	dsm/act.c \
+	dsm/excl.c dsm/excl.h \
 	dsm/gate.c \
+	dsm/pin.c \
 	dsm/ram.c dsm/ram.h \
+	dsm/service.c \
+	dsm/space.c dsm/space.h \
+	dsm/stats.c dsm/stats.h \
 	dsm/uffd.c dsm/uffd.h

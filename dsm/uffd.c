@@ -362,15 +362,25 @@ int uffd_grant(struct uffd *u, uint64_t page, bool write, bool pinned)
 	/* The commonest first: nothing mapped, or a read copy that is to be writable. */
 	int err = had & RAM_READ && write && !(had & RAM_WRITE) ? ERR_EXISTS
 								: do_continue(u, page, write);
-	if (err == ERR_EXISTS && write)
+	if (err == ERR_EXISTS && write) {
 		err = set_wp(u, page, 1, false);
-	else if (err == ERR_EXISTS)
+	} else if (err == ERR_EXISTS) {
+		uffd_wake(u, page);
 		err = 0;
-	if (err != 0)
-		return err;
-	ram_mark(u->ram, page, 0, right(write));
-	uffd_wake(u, page);
-	return 0;
+	}
+	if (err == 0)
+		ram_mark(u->ram, page, 0, right(write));
+	return err;
+}
+
+int uffd_repair(struct uffd *u, uint64_t page)
+{
+	int err = do_continue(u, page, true);
+	if (err == ERR_EXISTS) {
+		uffd_wake(u, page);
+		err = 0;
+	}
+	return err;
 }
 
 int uffd_drop(struct uffd *u, uint64_t page, uint64_t n)

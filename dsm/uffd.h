@@ -66,6 +66,11 @@ MUST_CHECK int uffd_install(struct uffd *u, uint64_t page, const void *bytes, bo
  * woken and will ask again. */
 MUST_CHECK int uffd_grant(struct uffd *u, uint64_t page, bool write, bool pinned);
 
+/* The entry of a page that is still writable here, but about to be taken away, got lost (the host
+ * has swapped it out) and somebody who keeps it needs it: make it again, without noting the right.
+ */
+MUST_CHECK int uffd_repair(struct uffd *u, uint64_t page);
+
 /* Lower the right to `n` pages: to nothing, or from write to read. When it returns no store of any
  * thread to the pages (or access, respectively) is on its way. */
 MUST_CHECK int uffd_drop(struct uffd *u, uint64_t page, uint64_t n);

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "dsm/space.h"
+
+/* Life of guest memory, and what engines and the slice call: dsm.h. */
+
+#define HOLD_NS_DEFAULT UINT64_C(1000000)
+/* How often a held page's vCPU is looked at, per hold. */
+#define HOLD_POLLS 16u
+/* Beside share and cache: pages that are retired but not given back, and the arrays of this folder.
+ */
+#define OVERHEAD_BYTES (RAM_STALE_MAX * (uint64_t)PAGE_BYTES)
+
+/* ---- engines ----------------------------------------------------------------------------------
+ */
+
+static uint64_t engine_index(const struct dsm *dsm, gpage_t page)
+{
+	CHECK(page.v >= dsm->first.v && page.v - dsm->first.v < dsm->ram.pages);
+	return dsm_index(dsm, page);
+}
+
+static uint32_t engine_generation(void *ctx, gpage_t page)
+{
+	struct dsm *dsm = ctx;
+	return excl_generation(&dsm->excl, engine_index(dsm, page));
+}
+
+static enum dsm_excl engine_excl_begin(void *ctx, unsigned slot, gpage_t page, uint32_t gen)
+{
+	struct dsm *dsm = ctx;
+	return excl_begin(&dsm->excl, slot, engine_index(dsm, page), gen);
+}
+
+static void engine_excl_end(void *ctx, unsigned slot)
+{
+	struct dsm *dsm = ctx;
+	excl_end(&dsm->excl, slot);
+}
+
+static const struct dsm_ram_ops engine_ops = {
+	.generation = engine_generation,
+	.excl_begin = engine_excl_begin,
+	.excl_end = engine_excl_end,
+};
+
+/* ---- making -----------------------------------------------------------------------------------
+ */
+
+static int cfg_check(const struct dsm_cfg *cfg)
+{
+	bool own = false;
+	if (cfg->n_nodes == 0 || cfg->n_nodes > SLICE_MAX ||
+		cfg->vcpus > CORE_VCPUS_MAX - DSM_FOREIGN_SLOTS)
+		return ERR_INVAL;
+	uint64_t next = cfg->nodes[0].start.v;
+	for (size_t i = 0; i < cfg->n_nodes; i++) {
+		const struct dsm_node *n = &cfg->nodes[i];
+		if (n->start.v != next || n->bytes == 0 || (n->start.v | n->bytes) % PAGE_BYTES ||
+			add_overflows(next, n->bytes, &next))
+			return ERR_INVAL;
+		own |= slice_eq(n->slice, cfg->self);
+	}
+	return own ? 0 : ERR_INVAL;
+}
+
+static uint64_t bytes_all(const struct dsm_cfg *cfg)
+{
+	uint64_t all = 0;
+	for (size_t i = 0; i < cfg->n_nodes; i++)
+		all += cfg->nodes[i].bytes;
+	return all;
+}
+
+/* What this slice will hold at most. */
+static uint64_t bytes_held(const struct dsm_cfg *cfg)
+{
+	uint64_t share = 0;
+	for (size_t i = 0; i < cfg->n_nodes; i++)
+		if (slice_eq(cfg->nodes[i].slice, cfg->self))
+			share += cfg->nodes[i].bytes;
+	return share + MIN(cfg->cache_bytes, bytes_all(cfg) - share);
+}
+
+/* One slice: all of it is here from the start, in huge pages where the host has them. */
+static int make_alone(struct dsm *dsm)
+{
+	int rc = posix_fallocate(dsm->ram.fd, 0, (off_t)(dsm->ram.pages << PAGE_SHIFT));
+	if (rc == 0)
+		return 0;
+	errno = rc;
+	log_error(dsm, "can not allocate guest memory: %m");
+	return ERR_NO_MEMORY;
+}
+
+static int make_core(struct dsm *dsm, const struct dsm_cfg *cfg)
+{
+	slice_id_t slices[SLICE_MAX];
+	bool seen[SLICE_MAX] = {false};
+	size_t n = 0;
+	struct core_range *ranges = calloc(cfg->n_nodes, sizeof(*ranges));
+	if (ranges == NULL)
+		return ERR_NO_MEMORY;
+	for (size_t i = 0; i < cfg->n_nodes; i++) {
+		const struct dsm_node *node = &cfg->nodes[i];
+		ranges[i] = (struct core_range){.start = gpa_page(node->start),
+			.pages = node->bytes >> PAGE_SHIFT,
+			.home = node->slice};
+		if (node->slice.v < SLICE_MAX && !seen[node->slice.v]) {
+			seen[node->slice.v] = true;
+			slices[n++] = node->slice;
+		}
+	}
+	uint64_t hold_ns = cfg->hold_ns != 0 ? cfg->hold_ns : HOLD_NS_DEFAULT;
+	const struct core_cfg core = {
+		.self = cfg->self,
+		.slices = slices,
+		.n_slices = n,
+		.ranges = ranges,
+		.n_ranges = cfg->n_nodes,
+		.cache_pages = cfg->cache_bytes == UINT64_MAX ? UINT64_MAX
+							      : cfg->cache_bytes >> PAGE_SHIFT,
+		.vcpus = dsm->n_slots,
+		.hold_ns = hold_ns,
+		.poll_ns = MAX(hold_ns / HOLD_POLLS, 1),
+	};
+	int err = core_create(&core, &dsm->core);
+	free(ranges);
+	return err;
+}
+
+static int make_shared(struct dsm *dsm, const struct dsm_cfg *cfg)
+{
+	dsm->slots = calloc(dsm->n_slots, sizeof(*dsm->slots));
+	if (dsm->slots == NULL)
+		return ERR_NO_MEMORY;
+	dsm->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (dsm->kick_fd < 0)
+		return err_from_errno(errno);
+	int err = excl_init(&dsm->excl, &dsm->ram, dsm->n_vcpus, service_kick, dsm);
+	if (err == 0)
+		err = uffd_init(&dsm->uffd, &dsm->ram, cfg->mode, cfg->uffd_dev);
+	if (err == 0)
+		err = make_core(dsm, cfg);
+	return err;
+}
+
+static struct dsm *dsm_new(const struct dsm_cfg *cfg)
+{
+	struct dsm *dsm = calloc(1, sizeof(*dsm));
+	if (dsm == NULL)
+		return NULL;
+	OBJ_INIT(dsm, DSM_MAGIC);
+	dsm->alone = cfg->n_nodes == 1;
+	dsm->self = cfg->self;
+	dsm->first = gpa_page(cfg->nodes[0].start);
+	dsm->failed = cfg->failed;
+	dsm->failed_arg = cfg->arg;
+	dsm->n_vcpus = cfg->vcpus;
+	dsm->n_slots = cfg->vcpus + DSM_FOREIGN_SLOTS;
+	dsm->ram.fd = dsm->uffd.fd = dsm->uffd.pagemap = dsm->kick_fd = dsm->epoll_fd = -1;
+	lk_init(&dsm->queue_lk, LK_dsm_queue);
+	lk_init(&dsm->pin_lk, LK_dsm_pin);
+	lk_cond_init(&dsm->quiet_cond);
+	list_init(&dsm->pins);
+	list_init(&dsm->unpins);
+	list_init(&dsm->pin_wait);
+	list_init(&dsm->active);
+	return dsm;
+}
+
+static void views_make(struct dsm *dsm, const struct dsm_cfg *cfg, uint64_t bytes)
+{
+	dsm->engine_view = (struct dsm_ram){
+		.host = dsm->ram.guest,
+		.base = cfg->nodes[0].start,
+		.bytes = bytes,
+		.ops = dsm->alone ? NULL : &engine_ops,
+		.ctx = dsm,
+	};
+	dsm->gate = (struct dsm_gate){
+		.ops = dsm->alone ? &pin_ops_alone : &pin_ops,
+		.ctx = dsm,
+		.base = cfg->nodes[0].start,
+		.bytes = bytes,
+	};
+}
+
+int dsm_create(const struct dsm_cfg *cfg, struct dsm **out)
+{
+	int err = cfg_check(cfg);
+	if (err != 0)
+		return err;
+	uint64_t bytes = bytes_all(cfg);
+	err = ram_admit(bytes_held(cfg) + OVERHEAD_BYTES, bytes);
+	if (err != 0)
+		return err;
+	struct dsm *dsm = dsm_new(cfg);
+	if (dsm == NULL)
+		return ERR_NO_MEMORY;
+	err = ram_init(&dsm->ram, -1, bytes, !dsm->alone);
+	if (err == 0)
+		err = dsm->alone ? make_alone(dsm) : make_shared(dsm, cfg);
+	if (err != 0) {
+		dsm_destroy(dsm);
+		return err;
+	}
+	views_make(dsm, cfg, bytes);
+	*out = dsm;
+	return 0;
+}
+
+/* ---- running ----------------------------------------------------------------------------------
+ */
+
+int dsm_start(struct dsm *dsm, struct xport *xport,
+	int (*other)(void *arg, const struct xport_rx *rx), void *arg)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	CHECK(!dsm->started);
+	if (dsm->alone)
+		return 0;
+	CHECK(xport != NULL);
+	dsm->xport = xport;
+	dsm->other = other;
+	dsm->other_arg = arg;
+	int err = service_init(dsm);
+	if (err != 0)
+		return err;
+	if (pthread_create(&dsm->thread, NULL, service_run, dsm) != 0)
+		return ERR_NO_MEMORY;
+	dsm->started = true;
+	return 0;
+}
+
+void dsm_stop(struct dsm *dsm)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	lk_lock(&dsm->queue_lk);
+	bool stop = dsm->started && !dsm->stopping;
+	dsm->stopping = true;
+	atomic_store(&dsm->over, true);
+	lk_unlock(&dsm->queue_lk);
+	if (!stop)
+		return;
+	service_kick(dsm);
+	CHECK(pthread_join(dsm->thread, NULL) == 0);
+	uffd_release(&dsm->uffd);
+}
+
+void dsm_destroy(struct dsm *dsm)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	dsm_stop(dsm);
+	pin_fini(dsm);
+	if (dsm->core != NULL)
+		core_destroy(dsm->core);
+	uffd_fini(&dsm->uffd);
+	excl_fini(&dsm->excl);
+	if (dsm->kick_fd >= 0)
+		close(dsm->kick_fd);
+	if (dsm->epoll_fd >= 0)
+		close(dsm->epoll_fd);
+	ram_fini(&dsm->ram);
+	free(dsm->slots);
+	free(dsm->revokes);
+	free(dsm->revoking);
+	lk_cond_fini(&dsm->quiet_cond);
+	lk_fini(&dsm->queue_lk);
+	lk_fini(&dsm->pin_lk);
+	OBJ_FINI(dsm, DSM_MAGIC);
+	free(dsm);
+}
+
+const struct dsm_ram *dsm_ram(struct dsm *dsm)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	return &dsm->engine_view;
+}
+
+const struct dsm_gate *dsm_gate(struct dsm *dsm)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	return &dsm->gate;
+}
+
+void dsm_vcpu_attach(struct dsm *dsm, unsigned slot, const _Atomic uint64_t *retired)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	CHECK(slot < dsm->n_vcpus);
+	if (dsm->alone)
+		return;
+	/* Partners: slot_of, retired_read. */
+	atomic_store_explicit(&dsm->slots[slot].retired, retired, memory_order_release);
+	atomic_store_explicit(
+		&dsm->slots[slot].tid, (uint32_t)syscall(SYS_gettid), memory_order_release);
+}
+
+int dsm_quiesce(struct dsm *dsm, uint64_t timeout_ns)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	if (!dsm->started)
+		return 0;
+	uint64_t now = clock_now_ns(clock_host());
+	uint64_t deadline = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
+	lk_lock(&dsm->queue_lk);
+	dsm->halt = true;
+	dsm->quiet = false;
+	service_kick(dsm);
+	bool in_time = true;
+	while (in_time && !dsm->quiet && !dsm->stopping)
+		in_time = lk_cond_wait_until(&dsm->quiet_cond, &dsm->queue_lk, deadline);
+	bool quiet = dsm->quiet;
+	lk_unlock(&dsm->queue_lk);
+	if (quiet)
+		return 0;
+	dsm_resume(dsm);
+	return ERR_TIMEOUT;
+}
+
+void dsm_resume(struct dsm *dsm)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	if (!dsm->started)
+		return;
+	lk_lock(&dsm->queue_lk);
+	dsm->halt = dsm->quiet = false;
+	lk_unlock(&dsm->queue_lk);
+	service_kick(dsm);
+}
+
+void dsm_stats_get(struct dsm *dsm, struct dsm_stats *out)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	*out = (struct dsm_stats){
+		.latency_p50_ns = stats_hist_at(&dsm->latency, 500),
+		.latency_p99_ns = stats_hist_at(&dsm->latency, 990),
+	};
+#define LOAD(name) out->name = atomic_load_explicit(&dsm->published.name, memory_order_relaxed);
+	DSM_PUBLISHED(LOAD)
+#undef LOAD
+	if (dsm->alone)
+		out->pages_owned = dsm->ram.pages;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+#include "tests/unit/dsm/cluster.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+static slice_id_t member_id(unsigned i)
+{
+	return (slice_id_t){(uint16_t)(3 * i + 1)};
+}
+
+static void member_failed(void *arg, int err, const char *why)
+{
+	struct cluster_member *m = arg;
+	atomic_fetch_add(&m->failures, 1);
+	atomic_store(&m->failed, err);
+}
+
+static int member_other(void *arg, const struct xport_rx *rx)
+{
+	struct cluster_member *m = arg;
+	atomic_fetch_add(&m->others, 1);
+	return 0;
+}
+
+static void member_make(
+	struct cluster *c, unsigned i, uint64_t cache_pages, enum dsm_uffd_mode mode, int dev)
+{
+	struct dsm_node nodes[CLUSTER_MAX];
+	struct cluster_member *m = &c->m[i];
+	for (unsigned j = 0; j < c->n; j++)
+		nodes[j] = (struct dsm_node){
+			.slice = member_id(j),
+			.start = cluster_gpa(j * c->pages, 0),
+			.bytes = (uint64_t)c->pages * PAGE_BYTES,
+		};
+	const struct dsm_cfg cfg = {
+		.self = member_id(i),
+		.nodes = nodes,
+		.n_nodes = c->n,
+		.cache_bytes = cache_pages == UINT64_MAX ? cache_pages : cache_pages * PAGE_BYTES,
+		.mode = mode,
+		.uffd_dev = dev,
+		.vcpus = CLUSTER_VCPUS,
+		.failed = member_failed,
+		.arg = m,
+	};
+	CHECK(dsm_create(&cfg, &m->dsm) == 0);
+	if (c->n == 1)
+		return;
+	m->handler = (struct xport_handler){
+		.message = dsm_xport_message,
+		.down = dsm_xport_down,
+	};
+	CHECK(xport_mem_open(c->hub, member_id(i), &m->handler, m->dsm, &m->xport) == 0);
+}
+
+bool cluster_start(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,
+	enum dsm_uffd_mode mode, char *why, size_t why_bytes)
+{
+	slice_id_t ids[CLUSTER_MAX];
+	enum uffd_way way;
+	bool user_only;
+	*c = (struct cluster){.n = n, .pages = pages};
+	int dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	bool can = n == 1 || uffd_probe(mode, dev, &way, &user_only, why, why_bytes) == 0;
+	if (!can)
+		goto out;
+	for (unsigned i = 0; i < n; i++)
+		ids[i] = member_id(i);
+	if (n > 1)
+		CHECK(xport_mem_hub_create(ids, n, NULL, &c->hub) == 0);
+	for (unsigned i = 0; i < n; i++)
+		member_make(c, i, cache_pages, mode, dev);
+	for (unsigned i = 0; i < n; i++)
+		CHECK(dsm_start(c->m[i].dsm, c->m[i].xport, member_other, &c->m[i]) == 0);
+out:
+	if (dev >= 0)
+		close(dev);
+	return can;
+}
+
+void cluster_stop(struct cluster *c)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		dsm_stop(c->m[i].dsm);
+}
+
+void cluster_end(struct cluster *c)
+{
+	if (c->n == 0 || c->m[0].dsm == NULL)
+		return;
+	cluster_stop(c);
+	for (unsigned i = 0; i < c->n; i++) {
+		dsm_destroy(c->m[i].dsm);
+		if (c->m[i].xport != NULL)
+			c->m[i].xport->ops->destroy(c->m[i].xport);
+	}
+	if (c->hub != NULL)
+		xport_mem_hub_destroy(c->hub);
+	*c = (struct cluster){0};
+}
+
+static void *vcpu_run(void *arg)
+{
+	struct cluster_vcpu *v = arg;
+	dsm_vcpu_attach(v->cluster->m[v->slice].dsm, v->slot, &v->retired);
+	v->run(v);
+	atomic_store(&v->done, true);
+	return NULL;
+}
+
+void cluster_vcpu_start(struct cluster_vcpu *v)
+{
+	CHECK(pthread_create(&v->thread, NULL, vcpu_run, v) == 0);
+}
+
+void cluster_vcpu_join(struct cluster_vcpu *v)
+{
+	CHECK(pthread_join(v->thread, NULL) == 0);
+}
+
+uint64_t cluster_gate_word(struct cluster *c, unsigned slice, unsigned page, unsigned word)
+{
+	uint64_t v = 0;
+	CHECK(dsm_gate_read(dsm_gate(c->m[slice].dsm), cluster_gpa(page, word), &v, sizeof(v)) ==
+		0);
+	return v;
+}

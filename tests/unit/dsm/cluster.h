@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_UNIT_DSM_CLUSTER_H
+#define TESTS_UNIT_DSM_CLUSTER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "dsm/dsm.h"
+#include "dsm/space.h"
+#include "proto/xport_mem.h"
+
+/*
+ * Several slices of one VM in this process, each with its own guest memory, userfaultfd and service
+ * thread, joined by the in-process transport. RAM begins at CLUSTER_BASE; slice i (its id is 3 * i
+ * + 1) is home of pages [i * pages, (i + 1) * pages).
+ */
+#define CLUSTER_MAX   4u
+#define CLUSTER_BASE  UINT64_C(0x80000000)
+#define CLUSTER_VCPUS 4u
+
+struct cluster_member {
+	struct dsm *dsm;
+	struct xport *xport;
+	struct xport_handler handler;
+	_Atomic int failed; /* error of the failed call */
+	_Atomic unsigned failures;
+	_Atomic unsigned others; /* messages that were not of dsm */
+};
+
+struct cluster {
+	unsigned n, pages;
+	struct xport_mem_hub *hub;
+	struct cluster_member m[CLUSTER_MAX];
+};
+
+/* `pages` a slice; `cache_pages` beyond the share, UINT64_MAX: no limit. False: `why` says what is
+ * missing here. */
+bool cluster_start(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,
+	enum dsm_uffd_mode mode, char *why, size_t why_bytes);
+void cluster_stop(struct cluster *c);
+/* After a failed test as after a good one. */
+void cluster_end(struct cluster *c);
+
+/* A thread that runs as vCPU `slot` of slice `slice`. `retired` grows by cluster_retire. */
+struct cluster_vcpu {
+	struct cluster *cluster;
+	unsigned slice, slot;
+	void (*run)(struct cluster_vcpu *v);
+	void *arg;
+	uint64_t seed;
+	uint64_t bad; /* wrong things seen */
+	_Atomic uint64_t retired;
+	_Atomic bool done;
+	pthread_t thread;
+};
+
+void cluster_vcpu_start(struct cluster_vcpu *v);
+void cluster_vcpu_join(struct cluster_vcpu *v);
+
+static inline void cluster_retire(struct cluster_vcpu *v)
+{
+	atomic_fetch_add_explicit(&v->retired, 1, memory_order_relaxed);
+}
+
+/* Word `word` of page `page` as slice `slice`'s engines see it. */
+static inline _Atomic uint64_t *cluster_word(
+	struct cluster *c, unsigned slice, unsigned page, unsigned word)
+{
+	uint8_t *host = dsm_ram(c->m[slice].dsm)->host;
+	return (_Atomic uint64_t *)(host + (uint64_t)page * PAGE_BYTES) + word;
+}
+
+static inline gpa_t cluster_gpa(unsigned page, unsigned word)
+{
+	return (gpa_t){CLUSTER_BASE + (uint64_t)page * PAGE_BYTES + word * 8u};
+}
+
+/* The same word through the gate of a slice. */
+uint64_t cluster_gate_word(struct cluster *c, unsigned slice, unsigned page, unsigned word);
+
+#endif
