@@ -111,7 +111,7 @@ static bool cbo_allowed(const struct rv_hart *h, enum rv_op op)
 /* Memory is coherent, so managing a block changes nothing, but permissions count. */
 static bool rv_cbo(struct rv_hart *h, const struct rv_insn *d)
 {
-	uint64_t va = h->x[d->rs1], pa;
+	uint64_t va = align_down(h->x[d->rs1], CBO_BYTES), pa;
 	uint8_t *host;
 
 	if (!cbo_allowed(h, (enum rv_op)d->op))
@@ -122,11 +122,8 @@ static bool rv_cbo(struct rv_hart *h, const struct rv_insn *d)
 			return false;
 		return true;
 	}
-	va &= ~(uint64_t)(CBO_BYTES - 1);
-	if (rv_mmu_host(h, va, RV_WRITE, &host, &pa)) {
-		h->trap_tval = h->x[d->rs1];
+	if (rv_mmu_host(h, va, RV_WRITE, &host, &pa))
 		return true;
-	}
 	if (rv_reservations(h))
 		vcpu_res_kill(h->vcpu.env.group, h->vcpu.cfg.slot, pa, CBO_BYTES);
 	for (unsigned i = 0; i < CBO_BYTES; i += 8)

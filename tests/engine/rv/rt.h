@@ -36,6 +36,9 @@ static inline struct sbi_ret sbi(unsigned long ext, unsigned long fn, unsigned l
 	return r;
 }
 
+void *memset(void *to, int c, size_t n);
+void *memcpy(void *to, const void *from, size_t n);
+
 /* Console output: %d %u %x %lx %s %c, widths with leading zeros for %x. */
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -53,6 +56,31 @@ struct trap_record {
 #define csr_write(csr, v) __asm__ volatile("csrw " #csr ", %0" ::"r"((uint64_t)(v)) : "memory")
 #define csr_set(csr, v)   __asm__ volatile("csrs " #csr ", %0" ::"r"((uint64_t)(v)) : "memory")
 #define csr_clear(csr, v) __asm__ volatile("csrc " #csr ", %0" ::"r"((uint64_t)(v)) : "memory")
+
+/* The register file of code that runs under frame_run (trap.S knows the offsets). */
+struct frame {
+	uint64_t x[32];
+	uint64_t f[32];
+	uint64_t pc;
+	uint32_t fcsr;
+	uint32_t pad;
+	uint64_t context[16];
+};
+_Static_assert(offsetof(struct frame, f) == 256 && offsetof(struct frame, pc) == 512 &&
+		       offsetof(struct frame, fcsr) == 520 &&
+		       offsetof(struct frame, context) == 528,
+	"offsets in trap.S");
+
+/* Run from f->pc, in the privilege that sstatus.SPP names, until frame_handler says stop. */
+void frame_run(struct frame *f);
+/* Of the program: called on a trap, with sstatus as it was; true resumes at f->pc. */
+bool frame_handler(struct frame *f, uint64_t sstatus);
+
+/* Bytes of the instruction at pc. */
+static inline unsigned insn_len(uint64_t pc)
+{
+	return (*(const volatile uint16_t *)pc & 3) == 3 ? 4 : 2;
+}
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
