@@ -144,12 +144,13 @@ static int settle(struct core *k)
 
 	k->next_ns = UINT64_MAX;
 	do {
+		k->again = false;
 		err = ring_drain(k);
 		if (err == 0)
 			err = core_revoke_retry(k);
 		if (err == 0)
 			err = core_wants_retry(k);
-	} while (err == 0 && k->ring_n != 0);
+	} while (err == 0 && (k->ring_n != 0 || k->again));
 	return err;
 }
 

@@ -36,13 +36,10 @@ static struct wire_page answer(const struct home_in *in, uint16_t type, uint32_t
 /* Age of the oldest request for the page: whoever holds the page up, holds that one up. */
 static uint64_t oldest(const struct home_in *in)
 {
-	uint64_t stamp = UINT64_MAX;
+	uint64_t stamp = CORE_STAMP_MAX;
 
-	for (unsigned i = in->h->head; i != 0; i = core_txn(in->k, i)->next) {
-		const struct txn *t = core_txn(in->k, i);
-		if (t->kind == WIRE_PAGE_GETS || t->kind == WIRE_PAGE_GETM)
-			stamp = MIN(stamp, t->stamp);
-	}
+	for (unsigned i = in->h->head; i != 0; i = core_txn(in->k, i)->next)
+		stamp = MIN(stamp, core_txn(in->k, i)->stamp);
 	return stamp;
 }
 
@@ -266,7 +263,9 @@ static int append(const struct home_in *in, uint16_t **link)
 	if (i == 0)
 		return core_violation(in->k, in->from);
 	struct txn *t = core_txn(in->k, i);
-	t->stamp = m->stamp;
+	/* Nobody waits for a put or drop, until a HURRY says so. */
+	bool waits = m->type == WIRE_PAGE_GETS || m->type == WIRE_PAGE_GETM;
+	t->stamp = waits ? m->stamp : CORE_STAMP_MAX;
 	t->req = m->req;
 	t->version = m->version;
 	t->kind = m->type;

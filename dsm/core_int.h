@@ -127,6 +127,7 @@ struct slot {
 struct pinset {
 	struct want want;
 	bool used, admitted;
+	bool took; /* its reserved frame for the page it waits for */
 	const struct core_pin_page *pages;
 	uint32_t n, cursor; /* pages [0, cursor) are pinned */
 	uint32_t remote;
@@ -185,7 +186,10 @@ struct core {
 	struct slot *slots;
 	struct pinset pins[CORE_PINS_MAX];
 	unsigned n_pins;
-	uint64_t pin_ticket, pin_frames;
+	uint64_t pin_ticket;
+	uint64_t pin_frames;   /* remote pages of the sets let in */
+	uint64_t pin_reserved; /* ... that have no frame yet */
+	uint64_t pin_waiting;  /* frames that the next set needs to be let in */
 	struct list deferred;
 	uint32_t last_req;
 	uint64_t clock;               /* Lamport time of instructions that fault */
@@ -195,6 +199,7 @@ struct core {
 	/* this step */
 	uint64_t now_ns, next_ns;
 	const uint64_t *retired;
+	bool again; /* revocations may go on that could not before */
 	core_sink_fn sink;
 	void *sink_arg;
 	struct wire_page ring[CORE_RING_MAX];
@@ -233,7 +238,8 @@ struct cpage *core_page_get(struct core *k, uint32_t p);
 void core_page_settle(struct core *k, uint32_t p);
 /* The only way to change state and ZERO: keeps the counters of pages held. */
 void core_page_change(struct core *k, uint32_t p, struct cpage *c, unsigned state, unsigned flags);
-bool core_frame_take(struct core *k, uint32_t p, struct cpage *c);
+/* A frame for `p`, if it needs one. False: there is none; `reserved`: one of those kept for pins. */
+bool core_frame_take(struct core *k, uint32_t p, struct cpage *c, bool reserved);
 /* Give the frame back, with FREE. Harmless without one. */
 void core_frame_drop(struct core *k, uint32_t p, struct cpage *c);
 void core_frame_touch(struct core *k, uint32_t p, struct cpage *c);

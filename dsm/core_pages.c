@@ -230,12 +230,15 @@ static void lru_append(struct core *k, struct rpage *r)
 	k->lru_last = i;
 }
 
-bool core_frame_take(struct core *k, uint32_t p, struct cpage *c)
+bool core_frame_take(struct core *k, uint32_t p, struct cpage *c, bool reserved)
 {
+	uint64_t kept = k->pin_reserved + k->pin_waiting;
+
 	if ((c->flags & CP_FRAME) != 0 || core_own(k, p) != CORE_NONE)
 		return true;
-	if (k->frames >= k->frames_max)
+	if (k->frames + (reserved ? 0 : kept) >= k->frames_max)
 		return false;
+	k->pin_reserved -= reserved;
 	k->frames++;
 	c->flags |= CP_FRAME;
 	lru_append(k, container_of(c, struct rpage, c));

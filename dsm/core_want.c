@@ -11,6 +11,12 @@
  * memory limit first; without one something is given back, and the want is tried again.
  */
 
+/* Does the memory limit matter? Otherwise there is a frame for every page. */
+static bool pins_limited(const struct core *k)
+{
+	return k->frames_max < k->n_pages - k->n_own_pages;
+}
+
 static bool suffices(const struct cpage *c, bool write)
 {
 	return c != NULL && (write ? core_may_write(c) : core_may_read(c));
@@ -29,6 +35,19 @@ static void hurry(struct core *k, uint32_t p, struct pend *d, uint64_t stamp)
 	core_send(k, d->home, &m);
 }
 
+/* Pins have frames of their own: those of vCPUs may be taken by requests that wait for a pin. */
+static bool take_frame(struct core *k, struct want *w, struct cpage *c)
+{
+	struct pinset *s = w->stamp == 0 ? container_of(w, struct pinset, want) : NULL;
+	uint64_t reserved = k->pin_reserved;
+
+	if (!core_frame_take(k, w->p, c, s != NULL && pins_limited(k) && !s->took))
+		return false;
+	if (s != NULL && k->pin_reserved != reserved)
+		s->took = true;
+	return true;
+}
+
 /* What is here does not suffice: ask for the page, unless that has been done. */
 static int pursue(struct core *k, struct want *w)
 {
@@ -44,11 +63,11 @@ static int pursue(struct core *k, struct want *w)
 		d->rev_stamp = MIN(d->rev_stamp, w->stamp);
 		return 0;
 	}
-	if (d != NULL && (d->want == WANT_READ || d->want == WANT_WRITE))
+	if (d != NULL && d->want != WANT_NONE) {
 		hurry(k, w->p, d, w->stamp);
-	if (d != NULL && d->want != WANT_NONE)
 		return 0;
-	if (!core_frame_take(k, w->p, c)) {
+	}
+	if (!take_frame(k, w, c)) {
 		w->blocked = true;
 		core_page_settle(k, w->p);
 		return 0;
@@ -144,6 +163,9 @@ static int pin_try(struct core *k, unsigned i)
 		if (q->write)
 			core_page_change(k, s->want.p, c, c->state, c->flags & ~CP_ZERO);
 		core_frame_touch(k, s->want.p, c);
+		if ((c->flags & CP_FRAME) != 0 && pins_limited(k) && !s->took)
+			k->pin_reserved--; /* it had one already */
+		s->took = false;
 	}
 	pinned(k, i, 0);
 	return 0;
@@ -152,29 +174,46 @@ static int pin_try(struct core *k, unsigned i)
 /* Remote pages that pin sets may take from vCPUs. */
 static uint64_t pin_frames_max(const struct core *k)
 {
-	bool limited = k->frames_max < k->n_pages - k->n_own_pages;
-	return limited ? k->frames_max / 2 : UINT64_MAX;
+	return pins_limited(k) ? k->frames_max / 2 : UINT64_MAX;
 }
 
-/* Sets are let in one after the other when their frames are free: half a set each would wait for
- * ever. */
+static struct pinset *next_pin(struct core *k)
+{
+	struct pinset *next = NULL;
+
+	for (unsigned i = 0; k->n_pins != 0 && i < CORE_PINS_MAX; i++) {
+		struct pinset *s = &k->pins[i];
+		if (s->used && !s->admitted && (next == NULL || s->ticket < next->ticket))
+			next = s;
+	}
+	return next;
+}
+
+/* Sets are let in one after the other, each with all frames that it can need: a set that waits for
+ * a frame while it holds pins could wait for one that waits for those pins. Until its frames are
+ * free, no vCPU gets another. */
 static int admit(struct core *k)
 {
-	for (;;) {
-		struct pinset *next = NULL;
-		for (unsigned i = 0; i < CORE_PINS_MAX; i++) {
-			struct pinset *s = &k->pins[i];
-			if (s->used && !s->admitted && (next == NULL || s->ticket < next->ticket))
-				next = s;
-		}
-		if (next == NULL || next->remote > pin_frames_max(k) - k->pin_frames)
+	struct pinset *next;
+
+	k->pin_waiting = 0;
+	while ((next = next_pin(k)) != NULL) {
+		if (next->remote > pin_frames_max(k) - k->pin_frames)
 			return 0;
+		if (pins_limited(k)) {
+			if (k->frames + k->pin_reserved + next->remote > k->frames_max) {
+				k->pin_waiting = next->remote;
+				return 0;
+			}
+			k->pin_reserved += next->remote;
+		}
 		next->admitted = next->want.waiting = true;
 		k->pin_frames += next->remote;
 		int err = pin_try(k, (unsigned)(next - k->pins));
 		if (err != 0)
 			return err;
 	}
+	return 0;
 }
 
 int core_pin(struct core *k, const struct core_event *ev)
@@ -238,9 +277,27 @@ static struct want *oldest_blocked(struct core *k, unsigned *n, int *pin)
 	return oldest;
 }
 
+/* Whoever keeps a frame of ours busy keeps those waiting who are blocked, and must be as quick as
+ * their age demands: requests and puts on their way, and pages held against other slices. */
+static void hasten(struct core *k, uint64_t stamp)
+{
+	for (unsigned i = 1; i <= k->pends_used; i++) {
+		struct pend *d = &k->pends[i];
+		const struct cpage *c = core_page_find(k, d->p);
+		if (core_pend(k, c) != d || (c->flags & CP_FRAME) == 0)
+			continue;
+		if (d->want != WANT_NONE)
+			hurry(k, d->p, d, stamp);
+		if (d->rev != REV_NONE && stamp < d->rev_stamp) {
+			d->rev_stamp = stamp;
+			k->again = true;
+		}
+	}
+}
+
 /* Start to give back the page that was used longest ago, of those that one as old as `stamp` may
  * have taken from under others. False: there is none, or enough are on their way. */
-static bool evict_one(struct core *k, uint64_t stamp, unsigned blocked, int *err)
+static bool evict_one(struct core *k, uint64_t stamp, uint64_t blocked, int *err)
 {
 	/* Each eviction begun may become a put or a drop. */
 	if (k->freeing >= blocked || k->freeing + k->puts_out + k->drops_out >= CORE_EVICTS_MAX)
@@ -259,18 +316,37 @@ static bool evict_one(struct core *k, uint64_t stamp, unsigned blocked, int *err
 	return false;
 }
 
+/* Frames that must become free before the next pin set is let in. */
+static uint64_t pin_lack(const struct core *k)
+{
+	uint64_t want = k->frames + k->pin_reserved + k->pin_waiting;
+
+	return k->pin_waiting != 0 && want > k->frames_max ? want - k->frames_max : 0;
+}
+
 int core_wants_retry(struct core *k)
 {
 	for (;;) {
 		unsigned n;
-		int pin = 0, err;
-		struct want *w = oldest_blocked(k, &n, &pin);
-		if (w == NULL)
-			return 0;
-		err = pin >= 0 ? pin_try(k, (unsigned)pin) : vcpu_try(k, (unsigned)(-1 - pin));
+		int pin = 0, err = admit(k);
 		if (err != 0)
 			return err;
-		if (w->waiting && w->blocked && !evict_one(k, w->stamp, n, &err))
+		struct want *w = oldest_blocked(k, &n, &pin);
+		if (w != NULL)
+			err = pin >= 0 ? pin_try(k, (unsigned)pin)
+				       : vcpu_try(k, (unsigned)(-1 - pin));
+		if (err != 0)
+			return err;
+		bool still = w != NULL && w->waiting && w->blocked;
+		uint64_t lack = pin_lack(k);
+		if (!still && lack == 0) {
+			if (w == NULL)
+				return 0;
+			continue;
+		}
+		uint64_t stamp = lack != 0 ? 0 : w->stamp;
+		hasten(k, stamp);
+		if (!evict_one(k, stamp, n + lack, &err))
 			return 0;
 		if (err != 0)
 			return err;
