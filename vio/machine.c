@@ -7,6 +7,7 @@
 #include "vio/aplic.h"
 #include "vio/blk.h"
 #include "vio/console.h"
+#include "vio/net.h"
 #include "vio/pci.h"
 #include "vio/pvpanic.h"
 #include "vio/rng.h"
@@ -273,6 +274,15 @@ int vio_machine_add_rng(struct vio_machine *m, unsigned slot)
 	int err = vio_machine_slot_free(m, slot);
 	if (err == 0)
 		err = rng_create(m->cfg.gate, &cfg, &dev);
+	return err != 0 ? err : vio_machine_plug(m, slot, dev);
+}
+
+int vio_machine_add_net(struct vio_machine *m, unsigned slot, const struct vio_net_cfg *cfg)
+{
+	struct virtio_dev *dev;
+	int err = vio_machine_slot_free(m, slot);
+	if (err == 0)
+		err = net_create(m->cfg.gate, cfg, &dev);
 	return err != 0 ? err : vio_machine_plug(m, slot, dev);
 }
 

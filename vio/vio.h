@@ -156,6 +156,23 @@ MUST_CHECK int vio_machine_add_console(
 /* Random numbers from the host's kernel, at a bounded rate. */
 MUST_CHECK int vio_machine_add_rng(struct vio_machine *m, unsigned slot);
 
+struct vio_net_range {
+	uint32_t addr; /* IPv4, host byte order */
+	unsigned prefix;
+};
+struct vio_net_cfg {
+	uint8_t mac[6];
+	/* Let the guest reach this host's own addresses (loopback as 10.0.2.2) and the denied
+	 * ranges. */
+	bool open;
+	/* Networks that the guest may not reach besides: the fabric's and the control plane's. */
+	const struct vio_net_range *denied;
+	size_t n_denied;
+};
+/* User-mode NAT, DHCP, one queue pair. Also ERR_KERNEL: the host's addresses can not be read. */
+MUST_CHECK int vio_machine_add_net(
+	struct vio_machine *m, unsigned slot, const struct vio_net_cfg *cfg);
+
 /* Reports a panic of the guest kernel as VIO_POWER_PANIC (driver pvpanic-pci; Debian's riscv64
  * kernel has none, there panic= with a reboot has to do). */
 MUST_CHECK int vio_machine_add_pvpanic(struct vio_machine *m, unsigned slot);

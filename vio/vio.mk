@@ -8,6 +8,8 @@ vio_libvio_a_SOURCES = \
 	vio/disk.c vio/disk.h \
 	vio/machine.c \
 	vio/msix.c vio/msix.h \
+	vio/net.c vio/net.h \
+	vio/net_filter.c vio/net_filter.h \
 	vio/pci.c vio/pci.h \
 	vio/pvpanic.c vio/pvpanic.h \
 	vio/rng.c vio/rng.h \
@@ -19,5 +21,9 @@ vio_libvio_a_SOURCES = \
 	vio/virtio.c vio/virtio.h \
 	vio/virtio_pci.c vio/virtio_pci.h \
 	vio/virtq.c vio/virtq.h
+vio_libvio_a_CPPFLAGS = $(AM_CPPFLAGS) $(SLIRP_CFLAGS)
+
+# What a program with devices links.
+VIO_LIBS = vio/libvio.a $(SLIRP_LIBS)
 
 EXTRA_DIST += vio/README.md

@@ -5,7 +5,7 @@ tests_lib_libviotest_a_SOURCES = \
 	tests/lib/fake_gate.c tests/lib/fake_gate.h \
 	tests/lib/msi_sink.c tests/lib/msi_sink.h \
 	tests/lib/virtio_driver.c tests/lib/virtio_driver.h
-VIO_TEST_LIBS = tests/lib/libviotest.a vio/libvio.a dsm/libdsm.a
+VIO_TEST_LIBS = tests/lib/libviotest.a $(VIO_LIBS) dsm/libdsm.a
 
 check_PROGRAMS += tests/unit/vio/vio_ut
 TESTS += tests/unit/vio/vio_ut
@@ -13,5 +13,7 @@ tests_unit_vio_vio_ut_SOURCES = \
 	tests/unit/vio/blk_ut.c \
 	tests/unit/vio/console_ut.c \
 	tests/unit/vio/fixture.c tests/unit/vio/fixture.h \
+	tests/unit/vio/net_filter_ut.c \
+	tests/unit/vio/net_ut.c \
 	tests/unit/vio/rng_ut.c
 tests_unit_vio_vio_ut_LDADD = $(VIO_TEST_LIBS) $(UT_LIBS)
