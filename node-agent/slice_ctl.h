@@ -7,7 +7,7 @@
 
 /*
  * The slice's side of its control socket. The agent makes the socket (SOCK_SEQPACKET, listening, in the slice's run
- * directory), starts `mirrorball-slice --ctl-fd N`, and connects; when the agent is restarted it connects again. The
+ * directory), starts `mirrorball-slice --ctl-fd 3 --log SPEC`, and connects; when the agent is restarted it connects again. The
  * messages are those of proto/slice.proto and proto/stream.proto. One agent is connected at a time; the newest wins.
  *
  *            prepare            connect              start
