@@ -2,6 +2,7 @@
 noinst_LIBRARIES += base/libbase.a
 base_libbase_a_SOURCES = \
 	base/buf.h \
+	base/byte_fifo.h \
 	base/check.c base/check.h \
 	base/clock.c base/clock.h \
 	base/err.c base/err.def base/err.h \

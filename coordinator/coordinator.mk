@@ -1,1 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
+include coordinator/coord.mk
+include coordinator/cli.mk

@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/sm.h"
-#include "node-agent/byte_fifo.h"
+#include "base/byte_fifo.h"
 #include "node-agent/slice_exec.h"
 #include "proto/ctl_conn.h"
 #include "proto/ctl_unix.h"

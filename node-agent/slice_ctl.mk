@@ -2,7 +2,6 @@
 # The slice's side of its control socket; also what test programs drive.
 noinst_LIBRARIES += node-agent/libslicectl.a
 node_agent_libslicectl_a_SOURCES = \
-	node-agent/byte_fifo.h \
 	node-agent/exec_line.c node-agent/exec_line.h \
 	node-agent/slice_ctl.c node-agent/slice_ctl.h \
 	node-agent/slice_exec.c node-agent/slice_exec.h

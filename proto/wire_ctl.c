@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/wire_ctl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,7 @@ struct field {
 	enum ctl_msg sub;
 	size_t plain, plain_n; /* offsets */
 	size_t wire, wire_n;
+	const char *(*text)(uint32_t value); /* ENUM: its words */
 };
 
 struct msg {
@@ -70,6 +72,12 @@ struct msg {
 		.plain = offsetof(PLAIN, f), .plain_n = offsetof(PLAIN, n_##f),                    \
 		.wire = offsetof(WIRE, f), .wire_n = offsetof(WIRE, n_##f)                         \
 	}
+
+/* Words of the enum that ends with that constant. */
+#define TEXT_CTL_SLICE_LAST  ctl_slice_state_text
+#define TEXT_CTL_STOP_LAST   ctl_stop_reason_text
+#define TEXT_CTL_VM_LAST     ctl_vm_state_text
+#define TEXT_CTL_STREAM_LAST NULL
 
 /* The typedefs give the field macros, which know only the field, the two structs it belongs to. */
 #define MSG(which, wire_name)                                                                      \
@@ -96,8 +104,14 @@ struct msg {
 #define U64(f)      F(U64, f, 0, none),
 #define S64(f)      F(S64, f, 0, none),
 #define FLAG(f)     F(FLAG, f, 0, none),
-#define ENUM(f, m)  F(ENUM, f, m, none),
-#define SUB(f, s)   F(SUB, f, 0, s),
+#define ENUM(f, m)                                                                                 \
+	{.name = #f,                                                                               \
+		.kind = FIELD_ENUM,                                                                \
+		.max = (m),                                                                        \
+		.plain = offsetof(PLAIN, f),                                                       \
+		.wire = offsetof(WIRE, f),                                                         \
+		.text = TEXT_##m},
+#define SUB(f, s) F(SUB, f, 0, s),
 #define BLOB(f, m)                                                                                 \
 	{.name = #f,                                                                               \
 		.kind = FIELD_BLOB,                                                                \
@@ -540,7 +554,119 @@ int ctl_msg_copy(enum ctl_msg msg, void *dst, const void *src)
 
 size_t ctl_msg_bytes(enum ctl_msg msg)
 {
-	return MAX(msg_of(msg).plain_bytes, (size_t)1); /* `nothing` is empty, and malloc(0) may fail */
+	return MAX(msg_of(msg).plain_bytes,
+		(size_t)1); /* `nothing` is empty, and malloc(0) may fail */
+}
+
+/* Text of a peer: quotes and backslashes are escaped, what is not well-formed UTF-8 becomes '?'. */
+static void json_string(FILE *out, const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	fputc('"', out);
+	while (*p != '\0') {
+		unsigned more = *p < 0x80                 ? 0
+				: *p >= 0xc2 && *p < 0xe0 ? 1
+				: *p >= 0xe0 && *p < 0xf0 ? 2
+				: *p >= 0xf0 && *p < 0xf5 ? 3
+							  : 9;
+		unsigned n = 0;
+		while (n < more && more != 9 && (p[n + 1] & 0xc0) == 0x80)
+			n++;
+		if (more == 9 || n < more || *p < 0x20) {
+			fputc('?', out);
+			p++;
+			continue;
+		}
+		if (*p == '"' || *p == '\\')
+			fputc('\\', out);
+		fwrite(p, 1, more + 1, out);
+		p += more + 1;
+	}
+	fputc('"', out);
+}
+
+static void json_msg(FILE *out, struct msg m, const uint8_t *plain);
+
+static void json_list(FILE *out, const struct field *f, const uint8_t *elems, uint32_t n)
+{
+	struct msg sub = msg_of(f->sub);
+
+	fputc('[', out);
+	for (uint32_t i = 0; i < n; i++) {
+		if (i > 0)
+			fputc(',', out);
+		json_msg(out, sub, elems + i * sub.plain_bytes);
+	}
+	fputc(']', out);
+}
+
+static void json_bytes(FILE *out, const uint8_t *p, size_t n)
+{
+	fputc('"', out);
+	for (size_t i = 0; i < n; i++)
+		fprintf(out, "%02x", p[i]);
+	fputc('"', out);
+}
+
+static void json_field(FILE *out, const struct field *f, const uint8_t *plain)
+{
+	const uint8_t *p = plain + f->plain;
+
+	switch (f->kind) {
+	case FIELD_NAME:
+	case FIELD_STR:
+	case FIELD_TEXT:
+		json_string(out, (const char *)p);
+		return;
+	case FIELD_FIXED:
+		json_bytes(out, p, f->max);
+		return;
+	case FIELD_BLOB:
+		json_bytes(out, *(uint8_t *const *)p, *(const uint32_t *)(plain + f->plain_n));
+		return;
+	case FIELD_ENUM:
+		if (f->text != NULL) {
+			json_string(out, f->text(*(const uint32_t *)p));
+			return;
+		}
+		fprintf(out, "%u", *(const uint32_t *)p);
+		return;
+	case FIELD_U32:
+		fprintf(out, "%u", *(const uint32_t *)p);
+		return;
+	case FIELD_U64:
+		fprintf(out, "%llu", (unsigned long long)*(const uint64_t *)p);
+		return;
+	case FIELD_S64:
+		fprintf(out, "%lld", (long long)*(const int64_t *)p);
+		return;
+	case FIELD_FLAG:
+		fputs(*(const bool *)p ? "true" : "false", out);
+		return;
+	case FIELD_SUB:
+		json_msg(out, msg_of(f->sub), p);
+		return;
+	case FIELD_LIST:
+		json_list(out, f, *(uint8_t *const *)p, *(const uint32_t *)(plain + f->plain_n));
+		return;
+	}
+	UNREACHABLE();
+}
+
+static void json_msg(FILE *out, struct msg m, const uint8_t *plain)
+{
+	fputc('{', out);
+	for (size_t i = 0; i < m.n; i++) {
+		fprintf(out, "%s\"%s\":", i == 0 ? "" : ",", m.fields[i].name);
+		json_field(out, &m.fields[i], plain);
+	}
+	fputc('}', out);
+}
+
+void ctl_msg_json(enum ctl_msg msg, const void *plain, FILE *out)
+{
+	json_msg(out, msg_of(msg), plain);
 }
 
 void ctl_head_encode(const struct ctl_head *head, uint8_t out[CTL_HEAD_BYTES])

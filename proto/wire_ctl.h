@@ -2,6 +2,8 @@
 #ifndef PROTO_WIRE_CTL_H
 #define PROTO_WIRE_CTL_H
 
+#include <stdio.h>
+
 #include "base/check.h"
 #include "proto/ids.h"
 
@@ -153,6 +155,9 @@ void ctl_msg_fini(enum ctl_msg msg, void *plain);
 
 /* A deep copy into the uninitialised *dst. ERR_NO_MEMORY. */
 MUST_CHECK int ctl_msg_copy(enum ctl_msg msg, void *dst, const void *src);
+
+/* Write it as one JSON object: field names as in the .proto files, bytes in hexadecimal, states as their words. */
+void ctl_msg_json(enum ctl_msg msg, const void *plain, FILE *out);
 
 /* May `s` be a NAME (of a host or VM)? */
 bool ctl_name_valid(const char *s);

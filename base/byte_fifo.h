@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef NODE_AGENT_BYTE_FIFO_H
-#define NODE_AGENT_BYTE_FIFO_H
+#ifndef BASE_BYTE_FIFO_H
+#define BASE_BYTE_FIFO_H
 
 #include <stdlib.h>
 #include <string.h>
