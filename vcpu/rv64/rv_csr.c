@@ -187,6 +187,7 @@ static int modify_sie(struct rv_hart *h, uint64_t clear, uint64_t set)
 
 static int read_sip(struct rv_hart *h, uint64_t *out)
 {
+	rv_timer_look(h);
 	*out = rv_pending(h);
 	return 0;
 }
@@ -209,6 +210,7 @@ static int read_stimecmp(struct rv_hart *h, uint64_t *out)
 static int modify_stimecmp(struct rv_hart *h, uint64_t clear, uint64_t set)
 {
 	h->stimecmp = (h->stimecmp & ~clear) | set;
+	rv_timer_look(h);
 	return 0;
 }
 
@@ -258,6 +260,7 @@ static int modify_stopei(struct rv_hart *h, uint64_t clear, uint64_t set)
 static int read_stopi(struct rv_hart *h, uint64_t *out)
 {
 	static const unsigned order[] = {RV_IRQ_SEI, RV_IRQ_SSI, RV_IRQ_STI};
+	rv_timer_look(h);
 	uint64_t due = rv_pending(h) & h->sie;
 
 	*out = 0;
@@ -315,6 +318,5 @@ int rv_csr_access(struct rv_hart *h, unsigned number, unsigned what, uint64_t cl
 	if (rc != 0)
 		return rc;
 	*old = was;
-	vcpu_look_up(&h->vcpu); /* an interrupt may have become due */
 	return 0;
 }

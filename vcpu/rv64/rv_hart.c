@@ -23,14 +23,24 @@ uint64_t rv_time(struct rv_hart *h)
 	return ns / NS_PER_TICK;
 }
 
-uint64_t rv_pending(struct rv_hart *h)
+void rv_timer_look(struct rv_hart *h)
+{
+	h->stip = h->stimecmp != UINT64_MAX && rv_time(h) >= h->stimecmp;
+}
+
+bool rv_interrupt_due(const struct rv_hart *h)
+{
+	return (h->priv == RV_PRIV_U || (h->sstatus & RV_SSTATUS_SIE) != 0) &&
+	       (rv_pending(h) & h->sie) != 0;
+}
+
+uint64_t rv_pending(const struct rv_hart *h)
 {
 	uint64_t p = 0;
 
 	if (atomic_load(&h->ssip))
 		p |= RV_IP(RV_IRQ_SSI);
-	/* Sstc: STIP "reflects the result" of time >= stimecmp. */
-	if (h->stimecmp != UINT64_MAX && rv_time(h) >= h->stimecmp)
+	if (h->stip)
 		p |= RV_IP(RV_IRQ_STI);
 	if (h->imsic.eidelivery != 0 && rv_imsic_top(&h->imsic) != 0)
 		p |= RV_IP(RV_IRQ_SEI);
@@ -54,6 +64,8 @@ bool rv_attention(struct rv_hart *h)
 	}
 	if ((flags & VCPU_FLAGS_LEAVE) != 0 || h->leave)
 		return false;
+	if (!h->stip)
+		rv_timer_look(h);
 	rv_trap_interrupt(h);
 	return true;
 }
@@ -64,6 +76,7 @@ void rv_wfi(struct rv_hart *h)
 	unsigned mxcsr = _mm_getcsr();
 
 	vcpu_count(&v->counts.wfi);
+	rv_timer_look(h);
 	/*
 	 *  "WFI ... is required to resume if an interrupt is enabled and pending", whatever
 	 *  sstatus.SIE says.
@@ -74,6 +87,7 @@ void rv_wfi(struct rv_hart *h)
 			deadline = h->stimecmp * NS_PER_TICK;
 		vcpu_wait(v, deadline);
 		atomic_fetch_and(&v->flags, ~VCPU_FLAG_KICK);
+		rv_timer_look(h);
 	}
 	_mm_setcsr(mxcsr);
 	vcpu_look_up(v);
@@ -108,9 +122,13 @@ static void hart_start(struct vcpu *v, uint64_t pc, uint64_t opaque)
 	h->sstatus = 0;
 	h->satp = 0;
 	h->sie = 0;
-	/* Machine mode opens the counters to user mode, as OpenSBI does: kernels do not ask again. */
+	/*
+	 *  Machine mode opens the counters to user mode, as OpenSBI does: kernels do not ask
+	 *  again.
+	 */
 	h->scounteren = RV_COUNTEREN_ALL;
 	h->stimecmp = UINT64_MAX;
+	h->stip = false;
 	h->res_size = 0;
 	vcpu_res_drop(v->env.group, v->cfg.slot);
 	rv_tlb_drop_all(&h->mmu);
@@ -258,6 +276,7 @@ int vcpu_rv64_set_state(struct vcpu *v, const struct vcpu_state_rv64 *s)
 	h->stval = s->stval;
 	h->satp = s->satp;
 	h->stimecmp = s->stimecmp;
+	h->stip = false; /* the next attention looks */
 	h->frm = s->fcsr >> 5;
 	h->fflags = s->fcsr & 0x1f;
 	h->siselect = s->siselect;

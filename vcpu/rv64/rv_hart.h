@@ -49,6 +49,7 @@ struct rv_hart {
 	uint64_t scounteren, senvcfg, stimecmp;
 	uint32_t siselect;
 	_Atomic bool ssip;
+	bool stip; /* the clock has reached stimecmp */
 	struct rv_imsic imsic;
 	uint32_t stopei_seen; /* what the running CSR instruction has read from stopei */
 
@@ -105,8 +106,12 @@ static inline uint8_t *rv_ram_at(const struct rv_hart *h, uint64_t pa, uint64_t 
 
 /* rv_hart.c: guest time in ticks of the timebase; the state of the floating-point unit is kept. */
 uint64_t rv_time(struct rv_hart *h);
-/* Pending major interrupts (sip). */
-uint64_t rv_pending(struct rv_hart *h);
+/* Sstc: set stip by the clock. Done at every attention, and before stip matters exactly. */
+void rv_timer_look(struct rv_hart *h);
+/* Pending major interrupts (sip), the timer as it was last looked at. */
+uint64_t rv_pending(const struct rv_hart *h);
+/* Would an interrupt be taken now? */
+bool rv_interrupt_due(const struct rv_hart *h);
 /* Answer what was asked of the vCPU and take an interrupt if one is due. False: leave the loop. */
 bool rv_attention(struct rv_hart *h);
 void rv_wfi(struct rv_hart *h);

@@ -66,6 +66,7 @@ static struct sbi_ret call_time(struct rv_hart *h, uint64_t fn)
 	if (fn != 0)
 		return error(RV_SBI_NOT_SUPPORTED);
 	h->stimecmp = h->x[A0];
+	rv_timer_look(h);
 	return error(RV_SBI_OK);
 }
 

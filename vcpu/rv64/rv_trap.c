@@ -39,7 +39,7 @@ bool rv_trap_interrupt(struct rv_hart *h)
 	static const unsigned order[] = {RV_IRQ_SEI, RV_IRQ_SSI, RV_IRQ_STI};
 	uint64_t due = rv_pending(h) & h->sie;
 
-	if (due == 0 || (h->priv == RV_PRIV_S && (h->sstatus & RV_SSTATUS_SIE) == 0))
+	if (!rv_interrupt_due(h))
 		return false;
 	for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
 		if ((due & RV_IP(order[i])) == 0)

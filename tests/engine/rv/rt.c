@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rt.h"
 
-static char line[256];
+static char line[256]; /* one hart prints at a time */
 static unsigned line_n;
 
 static void flush_line(void)
