@@ -156,8 +156,10 @@ int main(int argc, char **argv)
 			steps = realloc(steps, (max *= 2) * sizeof(*steps));
 		CHECK(steps != NULL);
 		sim_cfg_from_seed(&cfg, o.seed + n);
-		if (o.slices != 0)
+		if (o.slices != 0) {
 			cfg.slices = o.slices;
+			cfg.steps = cfg.steps * MAX(o.slices, 8) / 8;
+		}
 		if (!sim_run(o.seed + n, &cfg, o.verbose, &totals, why, &steps[n])) {
 			failed++;
 			printf("seed %" PRIu64 " failed: %s\n", o.seed + n, why);
