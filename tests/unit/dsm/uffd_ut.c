@@ -246,9 +246,9 @@ static _Atomic bool hammer_stop;
 
 static void *hammer_run(void *arg)
 {
-	volatile uint64_t *p = (uint64_t *)(ram.guest + 9 * PAGE_BYTES);
+	_Atomic uint64_t *p = (_Atomic uint64_t *)(ram.guest + 9 * PAGE_BYTES);
 	while (!atomic_load(&hammer_stop))
-		*p = 1;
+		atomic_store_explicit(p, 1, memory_order_relaxed);
 	return NULL;
 }
 
