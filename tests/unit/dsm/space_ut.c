@@ -160,11 +160,15 @@ static void passing_run(struct cluster_vcpu *v)
 		if (v->slice == 0) {
 			atomic_store_explicit(data, i * 17, memory_order_relaxed);
 			atomic_store_explicit(flag, i, memory_order_release);
-			while (atomic_load(back) != i)
+			while (atomic_load(back) != i) {
 				cluster_retire(v);
+				sched_yield();
+			}
 		} else {
-			while (atomic_load_explicit(flag, memory_order_acquire) != i)
+			while (atomic_load_explicit(flag, memory_order_acquire) != i) {
 				cluster_retire(v);
+				sched_yield();
+			}
 			v->bad += atomic_load_explicit(data, memory_order_relaxed) != i * 17;
 			atomic_store(back, i);
 		}
@@ -253,6 +257,196 @@ static void pages_that_describe_themselves_stay_whole(enum dsm_uffd_mode mode)
 	UT_EQ(run_all(v, 6, pages_run), 0);
 }
 IN_ALL_MODES(pages_that_describe_themselves_stay_whole)
+
+/* ---- store-conditionals -----------------------------------------------------------------------
+ */
+
+/* LR and SC as an engine does them. */
+struct reserve {
+	unsigned page, word;
+	uint32_t gen;
+	uint64_t value;
+};
+
+static uint64_t load_reserved(
+	struct cluster_vcpu *v, struct reserve *r, unsigned page, unsigned word)
+{
+	const struct dsm_ram *ram = dsm_ram(v->cluster->m[v->slice].dsm);
+	*r = (struct reserve){.page = page, .word = word};
+	r->gen = ram->ops->generation(ram->ctx, gpa_page(cluster_gpa(page, 0)));
+	r->value = atomic_load(cluster_word(v->cluster, v->slice, page, word));
+	cluster_retire(v);
+	return r->value;
+}
+
+static bool store_conditional(struct cluster_vcpu *v, struct reserve *r, uint64_t value)
+{
+	const struct dsm_ram *ram = dsm_ram(v->cluster->m[v->slice].dsm);
+	_Atomic uint64_t *w = cluster_word(v->cluster, v->slice, r->page, r->word);
+	gpage_t page = gpa_page(cluster_gpa(r->page, 0));
+	enum dsm_excl got;
+	while ((got = ram->ops->excl_begin(ram->ctx, v->slot, page, r->gen)) == DSM_EXCL_READONLY)
+		atomic_fetch_or(w, 0);
+	cluster_retire(v);
+	if (got == DSM_EXCL_LOST)
+		return false;
+	bool stored = atomic_compare_exchange_strong(w, &r->value, value);
+	ram->ops->excl_end(ram->ctx, v->slot);
+	return stored;
+}
+
+#define SC_ADDS 500u
+
+static void sc_counter_run(struct cluster_vcpu *v)
+{
+	for (unsigned i = 0; i < SC_ADDS; i++) {
+		struct reserve r;
+		do
+			load_reserved(v, &r, 3 + 8 * (i % 2), 5);
+		while (!store_conditional(v, &r, r.value + 1));
+	}
+}
+
+static void store_conditionals_count_exactly(enum dsm_uffd_mode mode)
+{
+	struct cluster_vcpu v[4];
+	START(2, 8, UINT64_MAX, mode);
+	UT_EQ(run_all(v, 4, sc_counter_run), 0);
+	UT_EQ(cluster_gate_word(&cluster, 0, 3, 5), SC_ADDS * 2);
+	UT_EQ(cluster_gate_word(&cluster, 0, 11, 5), SC_ADDS * 2);
+}
+IN_ALL_MODES(store_conditionals_count_exactly)
+
+/* The same, step by step: the value is what it was, but the page has been away. */
+static _Atomic unsigned aba_step;
+
+static void aba_run(struct cluster_vcpu *v)
+{
+	struct reserve r;
+	if (v->slice == 1) {
+		while (atomic_load(&aba_step) != 1)
+			sched_yield();
+		atomic_store(cluster_word(v->cluster, 1, 4, 0), 2);
+		atomic_store(cluster_word(v->cluster, 1, 4, 0), 1);
+		cluster_retire(v);
+		atomic_store(&aba_step, 2);
+		return;
+	}
+	v->bad += load_reserved(v, &r, 4, 0) != 1;
+	atomic_store(&aba_step, 1);
+	while (atomic_load(&aba_step) != 2)
+		sched_yield();
+	v->bad += atomic_load(cluster_word(v->cluster, 0, 4, 0)) != 1;
+	v->bad += store_conditional(v, &r, 3);
+	v->bad += load_reserved(v, &r, 4, 0) != 1;
+	v->bad += !store_conditional(v, &r, 3);
+}
+
+static void a_value_that_came_back_is_not_the_same(enum dsm_uffd_mode mode)
+{
+	struct cluster_vcpu v[2];
+	START(2, 8, UINT64_MAX, mode);
+	atomic_store(&aba_step, 0);
+	atomic_store(cluster_word(&cluster, 0, 4, 0), 1);
+	UT_EQ(run_all(v, 2, aba_run), 0);
+	UT_EQ(cluster_gate_word(&cluster, 1, 4, 0), 3);
+}
+IN_ALL_MODES(a_value_that_came_back_is_not_the_same)
+
+/*
+ * A stack whose few nodes come and go all the time: a pop that stores a successor it read before
+ * others took and returned the top (ABA) loses nodes or gives one out twice. Word n of the page of
+ * links is the successor of node n; word n of the page of owners says who has it.
+ */
+#define NODES      3u
+#define LINKS_PAGE 9u
+#define OWNER_PAGE 2u
+
+static _Atomic uint64_t stack_moves;
+
+/* Let the others take and return nodes: they are many moves on, or can not move. */
+static void let_others_in(void)
+{
+	uint64_t until = atomic_load(&stack_moves) + 6;
+	for (unsigned i = 0; i < 300 && atomic_load(&stack_moves) < until; i++)
+		sched_yield();
+}
+
+static uint64_t pop(struct cluster_vcpu *v, bool slowly)
+{
+	struct reserve r;
+	uint64_t next;
+	do {
+		if (load_reserved(v, &r, 4, 0) == 0)
+			return 0;
+		next = atomic_load(
+			cluster_word(v->cluster, v->slice, LINKS_PAGE, (unsigned)r.value));
+		if (slowly)
+			let_others_in();
+	} while (!store_conditional(v, &r, next));
+	atomic_fetch_add(&stack_moves, 1);
+	return r.value;
+}
+
+static void push(struct cluster_vcpu *v, uint64_t node)
+{
+	struct reserve r;
+	do
+		atomic_store(cluster_word(v->cluster, v->slice, LINKS_PAGE, (unsigned)node),
+			load_reserved(v, &r, 4, 0));
+	while (!store_conditional(v, &r, node));
+	atomic_fetch_add(&stack_moves, 1);
+}
+
+static _Atomic uint64_t *owner_of(struct cluster_vcpu *v, uint64_t node)
+{
+	return cluster_word(v->cluster, v->slice, OWNER_PAGE, (unsigned)node);
+}
+
+static uint64_t node_take(struct cluster_vcpu *v, bool slowly)
+{
+	uint64_t node = pop(v, slowly);
+	if (node != 0)
+		v->bad += atomic_exchange(owner_of(v, node), 1) != 0;
+	return node;
+}
+
+static void node_return(struct cluster_vcpu *v, uint64_t node)
+{
+	if (node == 0)
+		return;
+	v->bad += atomic_exchange(owner_of(v, node), 0) != 1;
+	push(v, node);
+}
+
+static void stack_run(struct cluster_vcpu *v)
+{
+	for (unsigned i = 0; i < 60; i++) {
+		uint64_t a = node_take(v, i % 4 == v->slice), b = node_take(v, false);
+		/* In the order that brings the old top back over another successor. */
+		node_return(v, i % 2 ? b : a);
+		if (i % 3 == 0)
+			let_others_in();
+		node_return(v, i % 2 ? a : b);
+	}
+}
+
+static void reservations_see_that_a_page_was_away(enum dsm_uffd_mode mode)
+{
+	struct cluster_vcpu v[3];
+	START(3, 4, UINT64_MAX, mode);
+	struct cluster_vcpu maker = {.cluster = &cluster};
+	for (uint64_t node = 1; node <= NODES; node++) {
+		atomic_store(cluster_word(&cluster, 0, LINKS_PAGE, (unsigned)node), node - 1);
+		atomic_store(cluster_word(&cluster, 0, 4, 0), node);
+	}
+	UT_EQ(run_all(v, 3, stack_run), 0);
+	unsigned found = 0;
+	for (uint64_t node; found <= NODES && (node = pop(&maker, false)) != 0; found++)
+		UT_EQ(cluster_gate_word(&cluster, 0, OWNER_PAGE, (unsigned)node), 0);
+	UT_EQ(found, NODES);
+}
+IN_ALL_MODES(reservations_see_that_a_page_was_away)
 
 /* ---- the memory limit -------------------------------------------------------------------------
  */
