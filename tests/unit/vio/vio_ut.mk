@@ -10,10 +10,24 @@ VIO_TEST_LIBS = tests/lib/libviotest.a $(VIO_LIBS) dsm/libdsm.a
 check_PROGRAMS += tests/unit/vio/vio_ut
 TESTS += tests/unit/vio/vio_ut
 tests_unit_vio_vio_ut_SOURCES = \
+	tests/unit/vio/aplic_ut.c \
 	tests/unit/vio/blk_ut.c \
+	tests/unit/vio/bus_ut.c \
 	tests/unit/vio/console_ut.c \
+	tests/unit/vio/disk_ut.c \
 	tests/unit/vio/fixture.c tests/unit/vio/fixture.h \
+	tests/unit/vio/machine_ut.c \
+	tests/unit/vio/msix_ut.c \
 	tests/unit/vio/net_filter_ut.c \
 	tests/unit/vio/net_ut.c \
-	tests/unit/vio/rng_ut.c
+	tests/unit/vio/pci_ut.c \
+	tests/unit/vio/pvpanic_ut.c \
+	tests/unit/vio/rng_ut.c \
+	tests/unit/vio/rtc_ut.c \
+	tests/unit/vio/stream_ut.c \
+	tests/unit/vio/syscon_ut.c \
+	tests/unit/vio/uart16550_ut.c \
+	tests/unit/vio/virtio_pci_ut.c \
+	tests/unit/vio/virtio_ut.c \
+	tests/unit/vio/virtq_ut.c
 tests_unit_vio_vio_ut_LDADD = $(VIO_TEST_LIBS) $(UT_LIBS)
