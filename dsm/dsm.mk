@@ -13,3 +13,5 @@ dsm_libdsm_a_SOURCES = \
 	dsm/space.c dsm/space.h \
 	dsm/stats.c dsm/stats.h \
 	dsm/uffd.c dsm/uffd.h
+
+EXTRA_DIST += dsm/README.md dsm/LOCKING.md
