@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's end of `mirrorball vm exec`: takes commands from the virtio-console port org.mirrorball.exec, runs each
- * with /bin/sh -c, and carries its stdout and stderr byte for byte over org.mirrorball.out and org.mirrorball.err.
- * The protocol is written down in README.md beside this file.
+ * The guest's end of `mirrorball vm exec`: takes commands from the virtio-console port
+ * org.mirrorball.exec, runs each with /bin/sh -c, and carries its stdout and stderr byte for byte
+ * over org.mirrorball.out and org.mirrorball.err. The protocol is written down in README.md beside
+ * this file.
  *
  * Statically linked and alone: it has to work in an initial RAM disk and in any root filesystem.
  */
@@ -82,7 +83,10 @@ static int port_open(const char *name, int flags)
 	return fd;
 }
 
-/* A port whose host end is away reads as end of file and polls as hung up; wait for the host to come. */
+/*
+ * A port whose host end is away reads as end of file and polls as hung up; wait for the host to
+ * come.
+ */
 static void port_wait(int fd, short events)
 {
 	struct pollfd p = {.fd = fd, .events = events};
@@ -136,7 +140,10 @@ static void say(int fd, const char *fmt, ...)
 	port_write(fd, line, (size_t)n);
 }
 
-/* Reads a request line without its newline; what does not fit is cut, and then no request matches it. */
+/*
+ * Reads a request line without its newline; what does not fit is cut, and then no request matches
+ * it.
+ */
 static void read_line(int fd, char line[LINE_MAX_BYTES])
 {
 	size_t n = 0;
@@ -202,8 +209,9 @@ static int stream_open(struct stream *s, int *write_fd)
 }
 
 /*
- * Runs one command. It is over when the shell has ended and what it wrote has been read: a daemon it left behind may
- * hold the pipes open for ever, so after the shell's end only the bytes already there are taken.
+ * Runs one command. It is over when the shell has ended and what it wrote has been read: a daemon
+ * it left behind may hold the pipes open for ever, so after the shell's end only the bytes already
+ * there are taken.
  */
 static int run(const char *cmd, struct stream s[2], char *buf)
 {

@@ -79,23 +79,10 @@ make_files()
 	ln -sf ../mirrorball-execd.service "$root/etc/systemd/system/multi-user.target.wants/"
 	# Tables of hardware and message texts that a guest does not look up: compiling them at the first boot would be
 	# most of it on a software processor.
-	rm -rf "$root"/usr/lib/udev/hwdb.d "$root"/usr/lib/systemd/catalog
 	for f in systemd-hwdb-update systemd-journal-catalog-update ldconfig; do
 		ln -sf /dev/null "$root/etc/systemd/system/$f.service"
 	done
-	# No boot loader here, and no documents either.
-	rm -rf "${root:?}"/boot/* "$root/usr/share/doc" "$root/usr/share/man" "$root/usr/share/locale" "$root/usr/lib/debug"
-}
-
-trim_modules()
-{
-	local version dir
-	version=$(basename "$(echo "$root"/usr/lib/modules/*)")
-	dir=$root/usr/lib/modules/$version
-	# A machine of virtio devices needs few of the 2,000 drivers; the rest is most of the image.
-	rm -rf "$dir"/kernel/{sound,drivers/{gpu,media,net/wireless,net/ethernet,iio,staging,infiniband,hid,usb,mtd,scsi,isdn}} \
-		"$dir"/kernel/net/{wireless,mac80211,bluetooth,nfc}
-	depmod -b "$root" "$version"
+	rm -rf "${root:?}"/boot/* # no boot loader here
 }
 
 # Ownership: as an ordinary user inside a user namespace of one's own, where one is root and the files are root's.
@@ -109,4 +96,5 @@ make_image()
 	fi
 }
 
-debian_unpack "$apt" "$root" && make_accounts && make_pam && make_files && trim_modules && make_image
+debian_unpack "$apt" "$root" "${MB_DEBIAN_LEAN[@]}" && make_accounts && make_pam && make_files && depmod -b "$root" "$(basename "$(echo "$root"/usr/lib/modules/*)")" &&
+	make_image

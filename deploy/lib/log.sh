@@ -8,7 +8,8 @@
 MB_PROG=${MB_PROG:-${0##*/}}
 MB_LOG=${MB_LOG:-}     # path of the log file, or empty
 MB_QUIET=${MB_QUIET:-} # non-empty: only warnings and errors on stderr
-MB_T0=${MB_T0:-$SECONDS}
+MB_T0=${MB_T0:-$EPOCHSECONDS} # when the run began; child programs inherit it
+export MB_T0
 
 # log_open FILE: from now on a copy of every message, and the output of log_run, goes to FILE.
 log_open()
@@ -27,7 +28,7 @@ log__emit()
 step()
 {
 	log__emit "== $*"
-	[ -n "$MB_QUIET" ] || printf '[%4ds] %s\n' "$((SECONDS - MB_T0))" "$*" >&2
+	[ -n "$MB_QUIET" ] || printf '[%4ds] %s\n' "$((EPOCHSECONDS - MB_T0))" "$*" >&2
 }
 
 # note TEXT: a detail below the current step.

@@ -115,9 +115,9 @@ group_automake()
 		case $t in "$prefix"*) ;; *) continue ;; esac
 		n=$((n + 1))
 		if [ -x "$b/$t" ]; then
-			group_run "$t" env -C "$b" srcdir="$MB_SRC" builddir="$b" top_srcdir="$MB_SRC" top_builddir="$b" "$b/$t"
+			group_run "${b##*/}:$t" env -C "$b" srcdir="$MB_SRC" builddir="$b" top_srcdir="$MB_SRC" top_builddir="$b" "$b/$t"
 		else
-			group_run "$t" env -C "$b" srcdir="$MB_SRC" builddir="$b" top_srcdir="$MB_SRC" top_builddir="$b" "$MB_SRC/$t"
+			group_run "${b##*/}:$t" env -C "$b" srcdir="$MB_SRC" builddir="$b" top_srcdir="$MB_SRC" top_builddir="$b" "$MB_SRC/$t"
 		fi
 	done
 	[ $n -gt 0 ] || group_skip "$prefix" "this build has no such tests"
