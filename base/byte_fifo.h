@@ -7,7 +7,8 @@
 
 #include "base/check.h"
 
-/* A bounded ring of bytes whose memory is taken with the first byte and given back by byte_fifo_fini(). */
+/* A bounded ring of bytes whose memory is taken with the first byte and given back by
+ * byte_fifo_fini(). */
 struct byte_fifo {
 	uint8_t *p;
 	size_t cap, head, len;

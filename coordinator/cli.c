@@ -103,7 +103,7 @@ bool cli_parse(struct cli *cli, const struct verb *verb, const struct opt *opts,
 	return true;
 }
 
-/* --- connection -------------------------------------------------------------------------------------------------- */
+/* --- connection ------------------------------------------------------------------------------ */
 
 static void on_ready(void *arg, struct ctl_conn *conn, const struct ctl_hello *peer)
 {

@@ -10,8 +10,8 @@
 #include "proto/xport_tls.h"
 
 /*
- * Inside of the command line `mirrorball`. A verb parses its options, talks to the coordinator through cli_call(), and
- * returns the exit status.
+ * Inside of the command line `mirrorball`. A verb parses its options, talks to the coordinator
+ * through cli_call(), and returns the exit status.
  */
 #define CLI_OK    0
 #define CLI_ERROR 1
@@ -54,15 +54,16 @@ struct verb {
 };
 
 /*
- * Parse a verb's options and words. Prints help or what is wrong; true: go on. `min` words are needed, at most `max`
- * taken.
+ * Parse a verb's options and words. Prints help or what is wrong; true: go on. `min` words are
+ * needed, at most `max` taken.
  */
 bool cli_parse(struct cli *cli, const struct verb *verb, const struct opt *opts, int argc,
 	char **argv, const char **words, unsigned min, unsigned max, unsigned *n, int *status);
 
 /* Connect (once); prints why not. */
 MUST_CHECK int cli_connect(struct cli *cli);
-/* Ask and wait. *reply is the plain struct of the type's answer, to be freed with cli_free(). Prints a refusal. */
+/* Ask and wait. *reply is the plain struct of the type's answer, to be freed with cli_free().
+ * Prints a refusal. */
 MUST_CHECK int cli_call(struct cli *cli, uint16_t type, const void *msg, void **reply);
 /* The same without printing: *fault says why. */
 MUST_CHECK int cli_try(

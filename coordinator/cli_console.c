@@ -28,7 +28,7 @@ struct console {
 	bool in_ended;
 };
 
-/* --- the terminal, which is restored whatever happens -------------------------------------------------------------- */
+/* --- the terminal, which is restored whatever happens ---------------------------------------- */
 
 static struct termios tty_saved;
 static volatile sig_atomic_t tty_raw;
@@ -64,7 +64,7 @@ static void tty_set_raw(void)
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &t);
 }
 
-/* --- input --------------------------------------------------------------------------------------------------------- */
+/* --- input ----------------------------------------------------------------------------------- */
 
 static void input_events(struct console *c)
 {
@@ -119,7 +119,7 @@ static void input_pump(struct console *c)
 		;
 }
 
-/* --- stream -------------------------------------------------------------------------------------------------------- */
+/* --- stream ---------------------------------------------------------------------------------- */
 
 static void on_opened(void *arg, struct ctl_stream *s)
 {

@@ -158,7 +158,7 @@ static char *join(const char *const *words, unsigned n)
 	if (text == NULL)
 		return NULL;
 	for (unsigned i = 0; i < n; i++)
-		p += sprintf(p, "%s%s", i == 0 ? "" : " ", words[i]);
+		p += snprintf(p, len - (size_t)(p - text), "%s%s", i == 0 ? "" : " ", words[i]);
 	return text;
 }
 

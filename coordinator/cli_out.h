@@ -6,9 +6,10 @@
 #include "proto/ctl_conn.h"
 
 /*
- * A stream's bytes on their way to standard output or error. Writing happens only when the descriptor is ready: a pager
- * or a stopped terminal must not keep the connection from being served. What has been written is given back as credit,
- * so the buffer never has to hold more than the stream's window.
+ * A stream's bytes on their way to standard output or error. Writing happens only when the
+ * descriptor is ready: a pager or a stopped terminal must not keep the connection from being
+ * served. What has been written is given back as credit, so the buffer never has to hold more than
+ * the stream's window.
  */
 struct cli_out {
 	struct loop *loop;

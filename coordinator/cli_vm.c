@@ -30,7 +30,7 @@ static void print_json(enum ctl_msg kind, const void *msg)
 	putchar('\n');
 }
 
-/* --- create -------------------------------------------------------------------------------------------------------- */
+/* --- create ---------------------------------------------------------------------------------- */
 
 struct create {
 	const char *kernel, *initrd, *append, *net, *uffd, *cpu, *engine, *provider;
@@ -204,7 +204,7 @@ int cli_vm_create(struct cli *cli, int argc, char **argv)
 	return status;
 }
 
-/* --- start, stop, destroy, wait ------------------------------------------------------------------------------------ */
+/* --- start, stop, destroy, wait -------------------------------------------------------------- */
 
 /* Verbs that send a name and print the VM if asked for JSON. */
 static int simple(struct cli *cli, const char *verb, uint16_t type, int argc, char **argv)
@@ -270,7 +270,7 @@ int cli_vm_wait(struct cli *cli, int argc, char **argv)
 	return CLI_OK;
 }
 
-/* --- list, show ---------------------------------------------------------------------------------------------------- */
+/* --- list, show ------------------------------------------------------------------------------ */
 
 int cli_vm_list(struct cli *cli, int argc, char **argv)
 {

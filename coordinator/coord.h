@@ -10,8 +10,9 @@
 #include "proto/xport_tls.h"
 
 /*
- * Inside of mirrorball-coordinator. One thread, one loop. Objects refer to each other by name or serial number, never by
- * a pointer that outlives a callback: hosts, clients and VMs come and go while requests are under way.
+ * Inside of mirrorball-coordinator. One thread, one loop. Objects refer to each other by name or
+ * serial number, never by a pointer that outlives a callback: hosts, clients and VMs come and go
+ * while requests are under way.
  */
 struct coord {
 	struct loop *loop;

@@ -20,17 +20,17 @@ struct place_host {
 struct place_want {
 	uint32_t vcpus, hosts;
 	uint64_t memory_bytes; /* totals */
-	uint64_t
-		cache_bytes; /* more of each slice; 0 stands for "as it likes", which is not reserved */
+	uint64_t cache_bytes;  /* more of each slice; 0: "as it likes", not reserved */
 };
 
 /* Can such a VM exist at all, on whatever hosts? ERR_INVAL with the reason. Context: any. */
 MUST_CHECK int place_check(const struct place_want *want, char why[256]);
 
 /*
- * Fill parts[0 .. want->hosts): slice i gets vCPUs and memory as even as they divide, the first slices one vCPU more if
- * they do not. Hosts with the smallest share of their processors given away come first, then those with the most free
- * memory, then by name. ERR_INVAL as above; ERR_FULL: too few hosts fit, `why` says which do not and for what reason.
+ * Fill parts[0 .. want->hosts): slice i gets vCPUs and memory as even as they divide, the first
+ * slices one vCPU more if they do not. Hosts with the smallest share of their processors given away
+ * come first, then those with the most free memory, then by name. ERR_INVAL as above; ERR_FULL: too
+ * few hosts fit, `why` says which do not and for what reason.
  */
 MUST_CHECK int place(const struct place_want *want, const struct place_host *hosts,
 	unsigned n_hosts, struct ctl_slice_part *parts, char why[256]);

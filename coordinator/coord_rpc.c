@@ -43,7 +43,7 @@ void coord_audit(struct coord *coord, const char *who, const char *role, const c
 	store_audit_add(coord->store, &e);
 }
 
-/* --- answers ----------------------------------------------------------------------------------------------------- */
+/* --- answers --------------------------------------------------------------------------------- */
 
 static void refuse(
 	struct peer *p, const struct ctl_rx *rx, int err, const char *hint, const char *text)

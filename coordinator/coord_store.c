@@ -19,8 +19,8 @@ struct store {
 };
 
 /*
- * `info` is the whole VmInfo message; the columns beside it are what queries need. A new field of the message thus needs
- * no change of the schema.
+ * `info` is the whole VmInfo message; the columns beside it are what queries need. A new field of
+ * the message thus needs no change of the schema.
  */
 static const char schema[] =
 	"BEGIN;"
@@ -104,7 +104,8 @@ void store_close(struct store *s)
 	free(s);
 }
 
-/* Run a statement that returns no rows. Bindings are given in order: 't' text, 'i' int64, 'b' blob and its length. */
+/* Run a statement that returns no rows. Bindings are given in order: 't' text, 'i' int64, 'b' blob
+ * and its length. */
 static int run(struct store *s, const char *sql, const char *kinds, ...)
 {
 	sqlite3_stmt *st;

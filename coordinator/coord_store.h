@@ -5,9 +5,9 @@
 #include "proto/wire_ctl.h"
 
 /*
- * What the coordinator remembers over a restart: hosts, VMs with their placement, desired and last known state,
- * and the audit log. SQLite; each call is one transaction and is durable
- * when it returns. Blocks for a disk write. Errors are logged where they arise.
+ * What the coordinator remembers over a restart: hosts, VMs with their placement, desired and last
+ * known state, and the audit log. SQLite; each call is one transaction and is durable when it
+ * returns. Blocks for a disk write. Errors are logged where they arise.
  */
 struct store;
 

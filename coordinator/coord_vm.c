@@ -12,14 +12,14 @@
 #include "coordinator/coord_place.h"
 
 /*
- *                start               all slices run          anything ends it
- *   created ------------> starting ----------------> running ----------------> stopping ---> stopped
- *                          ^    |                                               ^    |
- *                          |    +-- a step fails, or somebody stops it ---------+    +-----> failed
- *                          +------------------------- start -------------------- stopped, failed
+ *              start            all slices run        anything ends it
+ *   created ----------> starting -------------> running -------------> stopping ---> stopped
+ *                        ^    |                                         ^    |
+ *                        |    +-- a step fails, or somebody stops it ---+    +-----> failed
+ *                        +------------------------- start ---------------- stopped, failed
  *
- * Starting has phases: prepare all slices; connect all (each knows the others' fabric addresses then); let all but slice
- * 0 run; let slice 0, which holds the first vCPU, run.
+ * Starting has phases: prepare all slices; connect all (each knows the others' fabric addresses
+ * then); let all but slice 0 run; let slice 0, which holds the first vCPU, run.
  */
 #define ANY_STATE                                                                                  \
 	(SM_NEXT(CTL_VM_CREATED) | SM_NEXT(CTL_VM_STARTING) | SM_NEXT(CTL_VM_RUNNING) |            \
@@ -96,7 +96,7 @@ static struct ctl_vm_slice *slice_find(
 	return NULL;
 }
 
-/* --- requests to slices ------------------------------------------------------------------------------------------ */
+/* --- requests to slices ---------------------------------------------------------------------- */
 
 /* A request under way: names its slice, so that an answer after the VM's end finds nothing. */
 struct step {
@@ -136,7 +136,7 @@ static void slice_forget(struct coord *coord, const char *host, const struct ctl
 			conn, CTL_SLICE_FORGET, ref, NULL, 0, STEP_NS, forget_reply, NULL, NULL);
 }
 
-/* --- start ------------------------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------- */
 
 static void step_failed(struct vm *vm, const struct ctl_vm_slice *s, const char *text)
 {
@@ -357,7 +357,7 @@ undo:
 	return err;
 }
 
-/* --- stop -------------------------------------------------------------------------------------------------------- */
+/* --- stop ------------------------------------------------------------------------------------ */
 
 static void vm_stopped(struct vm *vm)
 {
@@ -450,7 +450,7 @@ static void on_stop_timer(void *arg)
 	check_stopped(vm);
 }
 
-/* --- what slices and agents tell --------------------------------------------------------------------------------- */
+/* --- what slices and agents tell ------------------------------------------------------------- */
 
 /* Text for a VM that stopped because one slice did. */
 static void slice_ended(struct vm *vm, struct ctl_vm_slice *s)
@@ -495,7 +495,8 @@ static void step_reply(void *arg, int err, const void *msg, const struct ctl_fau
 	if (s == NULL || !vm_alive(vm))
 		return;
 	if (step.type == CTL_SLICE_STOP) {
-		/* What the agent does not know has ended. A lost link says nothing: it will register again. */
+		/* What the agent does not know has ended. A lost link says nothing: it will
+		 * register again. */
 		if (err == 0 || (err != ERR_LINK_DOWN && err != ERR_CANCELED && err != ERR_TIMEOUT))
 			slice_mark_stopped(vm, s);
 		if (err == 0)
@@ -598,7 +599,7 @@ void vm_host_gone(struct host *host)
 	}
 }
 
-/* --- create, destroy, load --------------------------------------------------------------------------------------- */
+/* --- create, destroy, load ------------------------------------------------------------------- */
 
 static void vm_free(struct vm *vm)
 {

@@ -8,8 +8,9 @@
 #include "proto/xport_tls.h"
 
 /*
- * Inside of mirrorball-agent: configuration, the link to the coordinator (agent_link.c), the slices of this host
- * (agent_slice.c, agent_launch.c, agent_adopt.c) and what the host is (agent_host.c). One thread, one loop.
+ * Inside of mirrorball-agent: configuration, the link to the coordinator (agent_link.c), the slices
+ * of this host (agent_slice.c, agent_launch.c, agent_adopt.c) and what the host is (agent_host.c).
+ * One thread, one loop.
  */
 struct agent_cfg {
 	const char *coordinator; /* "host:port" */
@@ -71,7 +72,8 @@ struct agent_slice {
 /* agent_link.c: keep a connection to the coordinator for ever. */
 MUST_CHECK int agent_link_start(struct agent *agent);
 void agent_link_stop(struct agent *agent);
-/* Tell the coordinator about a slice, if it is there to listen; it asks for all when it comes back. */
+/* Tell the coordinator about a slice, if it is there to listen; it asks for all when it comes
+ * back. */
 void agent_link_event(struct agent *agent, const struct ctl_slice_status *status);
 
 /* agent_slice.c: one slice. */

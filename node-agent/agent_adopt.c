@@ -13,9 +13,7 @@
 #include "base/log.h"
 #include "node-agent/agent.h"
 
-#define ADOPT_NS                                                                                   \
-	UINT64_C(                                                                                  \
-		3000000000) /* one that does not answer (stopped by a debugger) must not hold up the others */
+#define ADOPT_NS UINT64_C(3000000000) /* one that does not answer must not hold up others */
 
 void agent_adopt_done(struct agent_slice *s)
 {

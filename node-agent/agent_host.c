@@ -27,7 +27,8 @@ static bool readable_writable(const char *path)
 	return access(path, R_OK | W_OK) == 0;
 }
 
-/* How a slice may get a userfaultfd here: by the device (all faults), by the system call, or for user mode only. */
+/* How a slice may get a userfaultfd here: by the device (all faults), by the system call, or for
+ * user mode only. */
 static const char *uffd_text(void)
 {
 	char c = '0';

@@ -21,7 +21,7 @@
 
 #define CTL_FD 3 /* what the slice finds its control socket at */
 
-/* --- the process ------------------------------------------------------------------------------------------------ */
+/* --- the process ----------------------------------------------------------------------------- */
 
 static int spawn(struct agent_slice *s, int listen_fd)
 {
@@ -224,7 +224,7 @@ refused:
 		agent_slice_free(s);
 }
 
-/* --- its specification ------------------------------------------------------------------------------------------ */
+/* --- its specification ----------------------------------------------------------------------- */
 
 struct fds {
 	struct ctl_fd_tag tags[CTL_FDS_MAX];
@@ -332,6 +332,7 @@ void agent_launch_prepare(struct agent_slice *s)
 	struct ctl_slice_spec *spec = s->spec;
 	struct refusal r = {.err = 0};
 	struct fds f = {.n = 0};
+	char text[640];
 
 	int err = open_files(spec, &f, &r);
 	if (err == 0 && strcmp(spec->uffd, "user-only") != 0)
@@ -340,7 +341,8 @@ void agent_launch_prepare(struct agent_slice *s)
 		err = open_device(&f, "kvm", "/dev/kvm", true, &r);
 	if (err != 0)
 		goto failed;
-	/* The copy is ours to complete; its own descriptor names, if a coordinator sent any, mean nothing. */
+	/* The copy is ours to complete; its own descriptor names, if a coordinator sent any, mean
+	 * nothing. */
 	struct ctl_slice_spec full = *spec;
 	full.fds = f.tags;
 	full.n_fds = f.n;
@@ -356,7 +358,9 @@ void agent_launch_prepare(struct agent_slice *s)
 	refuse(&r, err, NULL, "cannot pass the specification on: %s", err_text(err));
 failed:
 	fds_close(&f);
-	agent_launch_fail(s, err, r.hint == NULL ? r.text : strcat(strcat(r.text, "; "), r.hint));
+	snprintf(text, sizeof(text), "%s%s%s", r.text, r.hint == NULL ? "" : "; ",
+		r.hint == NULL ? "" : r.hint);
+	agent_launch_fail(s, err, text);
 }
 
 void agent_launch_fail(struct agent_slice *s, int err, const char *text)

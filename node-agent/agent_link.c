@@ -66,7 +66,8 @@ static void open_stream(struct agent *agent, const struct ctl_rx *rx)
 {
 	const struct ctl_stream_open *open = rx->msg;
 
-	/* The devices, and so the console and the exec ports, are on the slice that has slice id 0. */
+	/* The devices, and so the console and the exec ports, are on the slice that has slice id
+	 * 0. */
 	list_foreach(it, &agent->slices)
 	{
 		struct agent_slice *s = list_entry(it, struct agent_slice, node);

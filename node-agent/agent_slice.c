@@ -99,7 +99,7 @@ static void end_soon(struct agent_slice *s)
 	loop_timer_arm(s->timer, STOP_NS);
 }
 
-/* --- death ------------------------------------------------------------------------------------------------------ */
+/* --- death ----------------------------------------------------------------------------------- */
 
 static void exit_text(struct agent_slice *s, char *text, size_t cap)
 {
@@ -157,7 +157,7 @@ static void on_exit_event(void *arg, int fd, unsigned ready)
 	agent_slice_gone(s, text);
 }
 
-/* --- connection ------------------------------------------------------------------------------------------------- */
+/* --- connection ------------------------------------------------------------------------------ */
 
 static void on_ready(void *arg, struct ctl_conn *conn, const struct ctl_hello *peer)
 {
@@ -204,7 +204,8 @@ static void on_event(void *arg, struct ctl_conn *conn, const struct ctl_rx *rx)
 
 	if (rx->type != CTL_SLICE_EVENT)
 		return;
-	/* One without a specification has nothing to tell; found after a restart, nobody will ever give it one. */
+	/* One without a specification has nothing to tell; found after a restart, nobody will ever
+	 * give it one. */
 	if (status->state == CTL_SLICE_NEW) {
 		if (s->adopting)
 			agent_slice_kill(s);
@@ -306,7 +307,7 @@ int agent_slice_attach(struct agent_slice *s)
 	return err;
 }
 
-/* --- requests of the coordinator -------------------------------------------------------------------------------- */
+/* --- requests of the coordinator ------------------------------------------------------------- */
 
 /* An answer on its way back; it outlives the slice. */
 struct pass {

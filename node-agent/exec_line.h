@@ -5,8 +5,9 @@
 #include "base/check.h"
 
 /*
- * The lines that a guest sends on its port "org.mirrorball.exec": "READY", "EXIT <status> <out_bytes> <err_bytes>",
- * "ERROR <text>". They are foreign bytes: anything else is EXEC_LINE_BAD, and no input grows anything.
+ * The lines that a guest sends on its port "org.mirrorball.exec": "READY", "EXIT <status>
+ * <out_bytes> <err_bytes>", "ERROR <text>". They are foreign bytes: anything else is EXEC_LINE_BAD,
+ * and no input grows anything.
  */
 enum exec_line_kind { EXEC_LINE_READY, EXEC_LINE_EXIT, EXEC_LINE_ERROR, EXEC_LINE_BAD };
 

@@ -109,7 +109,7 @@ static void listener_free(struct listener *l)
 	free(l);
 }
 
-/* --- answers of the slice --------------------------------------------------------------------------------------- */
+/* --- answers of the slice -------------------------------------------------------------------- */
 
 static void step_done(struct slice_ctl *ctl, uint16_t type, enum ctl_slice_state to)
 {
@@ -205,7 +205,7 @@ static void on_linger(void *arg)
 	finish(arg);
 }
 
-/* --- counters --------------------------------------------------------------------------------------------------- */
+/* --- counters -------------------------------------------------------------------------------- */
 
 void slice_ctl_stat(struct slice_ctl_stats *out, const char *name, const char *unit, int64_t value)
 {
@@ -235,7 +235,7 @@ static void query(struct slice_ctl *ctl, const struct ctl_rx *rx)
 	free(stats.msg.stats);
 }
 
-/* --- console ---------------------------------------------------------------------------------------------------- */
+/* --- console --------------------------------------------------------------------------------- */
 
 static void console_data(
 	void *arg, struct ctl_stream *s, enum ctl_channel channel, const void *buf, size_t len)
@@ -380,7 +380,7 @@ static void exec_rx_room(void *arg, enum ctl_channel channel)
 		ctl->arg, channel == CTL_CHANNEL_OUT ? SLICE_PORT_OUT : SLICE_PORT_ERR);
 }
 
-/* --- requests of the agent -------------------------------------------------------------------------------------- */
+/* --- requests of the agent ------------------------------------------------------------------- */
 
 static void refuse_state(struct slice_ctl *ctl, const struct ctl_rx *rx)
 {
@@ -584,7 +584,8 @@ int slice_ctl_create(struct loop *loop, int fd, const struct slice_ctl_ops *ops,
 
 	if (ctl == NULL)
 		return err;
-	/* The agent made the socket; listening again makes us, not it, the process that SO_PEERCRED names. */
+	/* The agent made the socket; listening again makes us, not it, the process that SO_PEERCRED
+	 * names. */
 	if (listen(fd, 8) < 0) {
 		err = ERR_INVAL;
 		goto undo_ctl;

@@ -86,7 +86,8 @@ static void run_next(struct slice_exec *x)
 	x->tx_ready(x->arg);
 }
 
-/* The command is over when its EXIT line and all its bytes are here: the three ports keep no order between them. */
+/* The command is over when its EXIT line and all its bytes are here: the three ports keep no order
+ * between them. */
 static void check_done(struct slice_exec *x)
 {
 	struct ctl_stream_close close = {.code = 0};
@@ -125,7 +126,8 @@ static void on_line(void *arg, const struct exec_line *line)
 			(int)line->kind);
 	if (line->kind == EXEC_LINE_BAD || line->kind == EXEC_LINE_EXIT)
 		return;
-	/* READY: a service has begun to serve; ERROR: it did not take the request. Either way nothing runs now. */
+	/* READY: a service has begun to serve; ERROR: it did not take the request. Either way
+	 * nothing runs now. */
 	snprintf(close.text, sizeof(close.text),
 		line->kind == EXEC_LINE_READY ? "the guest's exec service was restarted"
 					      : "the guest's exec service refused the command");
@@ -149,7 +151,8 @@ size_t slice_exec_output(
 	CHECK(channel == CTL_CHANNEL_OUT || channel == CTL_CHANNEL_ERR);
 	size_t took = len;
 
-	/* Nobody's output (idle, draining) is read and thrown away, or the guest would hang in its driver. */
+	/* Nobody's output (idle, draining) is read and thrown away, or the guest would hang in its
+	 * driver. */
 	if (x->state == EXEC_RUNNING)
 		took = ctl_stream_write(x->client->stream, channel, buf, len);
 	x->got[channel - CTL_CHANNEL_OUT] += took;
@@ -170,7 +173,7 @@ size_t slice_exec_read(struct slice_exec *x, void *buf, size_t len)
 	return n;
 }
 
-/* --- streams ---------------------------------------------------------------------------------------------------- */
+/* --- streams --------------------------------------------------------------------------------- */
 
 static void on_data(
 	void *arg, struct ctl_stream *s, enum ctl_channel channel, const void *buf, size_t len)
@@ -188,7 +191,8 @@ static void on_credit(void *arg, struct ctl_stream *s, uint32_t bytes)
 	if (x->client != c)
 		return;
 	x->rx_room(x->arg, CTL_CHANNEL_OUT);
-	/* The first call may have ended the command, and begun another: asking once too often does no harm. */
+	/* The first call may have ended the command, and begun another: asking once too often does
+	 * no harm. */
 	x->rx_room(x->arg, CTL_CHANNEL_ERR);
 }
 

@@ -218,7 +218,8 @@ static void flush(struct ctl_conn *conn)
 }
 
 /*
- * Queue only: writing happens from the loop, so that a caller never finds its connection gone below it by a mere send.
+ * Queue only: writing happens from the loop, so that a caller never finds its connection gone below
+ * it by a mere send.
  */
 static int queue_frame(struct ctl_conn *conn, const struct ctl_head *head, const void *payload,
 	const int *fds, unsigned n_fds)
@@ -401,7 +402,7 @@ struct ctl_io *ctl_conn_io(struct ctl_conn *conn)
 	return conn->io;
 }
 
-/* --- input -------------------------------------------------------------------------------------------------------- */
+/* --- input ----------------------------------------------------------------------------------- */
 
 static void become_ready(struct ctl_conn *conn, const struct ctl_hello *peer)
 {
@@ -521,7 +522,8 @@ static void rx_message(struct ctl_conn *conn, const struct ctl_head *head, const
 	enum ctl_msg msg = ctl_type_request(head->type);
 
 	if (msg == CTL_MSG_none) {
-		/* A later minor version may ask what we do not know. An unknown event looks the same: it ignores us. */
+		/* A later minor version may ask what we do not know. An unknown event looks the
+		 * same: it ignores us. */
 		ctl_conn_refuse(conn, head->type, head->id, ERR_UNSUPPORTED,
 			"install the newer release here too",
 			"%s %s does not know requests of type %u", conn->params.hello.program,

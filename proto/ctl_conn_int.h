@@ -39,8 +39,7 @@ struct ctl_conn {
 	int finish_err;
 	char finish_why[256];
 
-	uint32_t
-		next_id; /* odd: connector's, even: acceptor's, so ids of the two sides never meet */
+	uint32_t next_id;     /* odd: connector's, even: acceptor's, so the two never meet */
 	struct list requests; /* struct request: ours, unanswered */
 	unsigned n_requests;
 	unsigned n_serving; /* the peer's, unanswered */

@@ -13,8 +13,9 @@
  *   acceptor: offered --claim--> claimed --confirm--> open
  *                `---refuse--> gone <--refuse-'
  *
- * An offered stream is claimed or refused before the callback returns; from then on its owner hears of its end.
- * Each side may send CTL_STREAM_WINDOW bytes beyond what the other has declared consumed; more is a violation.
+ * An offered stream is claimed or refused before the callback returns; from then on its owner hears
+ * of its end. Each side may send CTL_STREAM_WINDOW bytes beyond what the other has declared
+ * consumed; more is a violation.
  */
 enum stream_state { STREAM_OPENING, STREAM_OFFERED, STREAM_CLAIMED, STREAM_OPEN };
 
@@ -179,7 +180,7 @@ void ctl_stream_close(struct ctl_stream *s, const struct ctl_stream_close *close
 	stream_free(s);
 }
 
-/* --- frames that have come in ---------------------------------------------------------------------------------- */
+/* --- frames that have come in ---------------------------------------------------------------- */
 
 void stream_rx_open(struct ctl_conn *conn, const struct ctl_rx *rx)
 {
@@ -239,7 +240,8 @@ void stream_rx_data(struct ctl_conn *conn, const struct ctl_head *head, const ui
 
 	if (s == NULL)
 		return; /* closed here, the peer did not know yet */
-	/* An opener may write at once, but the acceptor has no place for it before it has accepted. */
+	/* An opener may write at once, but the acceptor has no place for it before it has
+	 * accepted. */
 	if (s->state != STREAM_OPEN || channel >= CTL_CHANNEL_N || head->payload_bytes == 0 ||
 		head->payload_bytes > s->rx_credit) {
 		conn_fail(conn, ERR_PROTOCOL, "stream data against the rules");
@@ -283,7 +285,7 @@ void streams_end(struct ctl_conn *conn, int err, const char *why)
 		stream_end(list_first(&conn->streams, struct ctl_stream, node), &close);
 }
 
-/* --- relay ----------------------------------------------------------------------------------------------------- */
+/* --- relay ----------------------------------------------------------------------------------- */
 
 #define RELAY_MAGIC 0x52454c59u /* RELY */
 
@@ -306,7 +308,8 @@ static void relay_data(
 	struct relay *r = arg;
 	OBJ_CHECK(r, RELAY_MAGIC);
 
-	/* Both hops start with the same window and every credit passes through, so there is always room. */
+	/* Both hops start with the same window and every credit passes through, so there is always
+	 * room. */
 	CHECK(ctl_stream_write(other_of(r, s), channel, buf, len) == len);
 }
 

@@ -141,7 +141,7 @@ static int address_of(const char *path, struct sockaddr_un *sa)
 	sa->sun_family = AF_UNIX;
 	if (strlen(path) >= sizeof(sa->sun_path))
 		return ERR_RANGE;
-	strcpy(sa->sun_path, path);
+	memcpy(sa->sun_path, path, strlen(path) + 1);
 	return 0;
 }
 

@@ -25,8 +25,8 @@ SAME(CTL_STREAM_LAST, MIRRORBALL__STREAM_KIND__STREAM_EXEC);
 #undef SAME
 
 /*
- * Field tables, made from wire_ctl.def: where a field is in the plain struct and in protobuf-c's, and its rule. One
- * pair of functions walks them for all messages.
+ * Field tables, made from wire_ctl.def: where a field is in the plain struct and in protobuf-c's,
+ * and its rule. One pair of functions walks them for all messages.
  */
 enum field_kind {
 	FIELD_NAME,
@@ -154,8 +154,9 @@ static struct msg msg_of(enum ctl_msg msg)
 }
 
 /*
- * Memory of one decode or encode: a list of blocks within a budget, freed together. protobuf-c multiplies lengths it has
- * read without a check (its issue 796); the frame is capped, and so is what it may allocate here.
+ * Memory of one decode or encode: a list of blocks within a budget, freed together. protobuf-c
+ * multiplies lengths it has read without a check (its issue 796); the frame is capped, and so is
+ * what it may allocate here.
  */
 #define ARENA_BUDGET (8u << 20)
 
@@ -268,8 +269,8 @@ static int decode_blob(
 	return 0;
 }
 
-/* `left` bounds the plain memory as the arena bounds protobuf-c's: an empty element costs a peer two bytes and us a
- * whole struct. */
+/* `left` bounds the plain memory as the arena bounds protobuf-c's: an empty element costs a peer
+ * two bytes and us a whole struct. */
 static int decode_list(const struct field *f, void *const *elems, size_t n, uint8_t **out,
 	uint32_t *out_n, size_t *left)
 {

@@ -68,7 +68,7 @@ static const char *ssl_reason(void)
 	return s == NULL ? "no further detail" : s;
 }
 
-/* --- identity and context ----------------------------------------------------------------------------------------- */
+/* --- identity and context -------------------------------------------------------------------- */
 
 /* One subject entry, whole and without control characters, or false. */
 static bool subject_entry(X509 *cert, int nid, char *out, size_t cap)
@@ -128,7 +128,8 @@ int tls_ctx_create(const char *pki_dir, const char *name, struct tls_ctx **out, 
 	SSL_CTX_set_min_proto_version(ctx->ssl, TLS1_3_VERSION);
 	SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_verify_depth(ctx->ssl, 1);
-	/* Every connection is a full handshake: they are few and long, and a ticket would outlive a revoked file. */
+	/* Every connection is a full handshake: they are few and long, and a ticket would outlive a
+	 * revoked file. */
 	SSL_CTX_set_num_tickets(ctx->ssl, 0);
 	SSL_CTX_set_session_cache_mode(ctx->ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(
@@ -165,7 +166,7 @@ const struct tls_identity *tls_ctx_identity(const struct tls_ctx *ctx)
 	return &ctx->self;
 }
 
-/* --- carrier operations ------------------------------------------------------------------------------------------- */
+/* --- carrier operations ---------------------------------------------------------------------- */
 
 static struct tls_io *tls_of(struct ctl_io *io)
 {
@@ -334,7 +335,8 @@ static int tls_io_create(struct tls_ctx *ctx, int fd, const char *address, struc
 		free(t);
 		return ERR_NO_MEMORY;
 	}
-	/* Small frames in both directions: never wait for more to send. A failure only costs time. */
+	/* Small frames in both directions: never wait for more to send. A failure only costs
+	 * time. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	*out = t;
 	return 0;
@@ -345,7 +347,7 @@ struct tls_identity tls_peer(struct ctl_io *io)
 	return tls_of(io)->peer;
 }
 
-/* --- addresses ---------------------------------------------------------------------------------------------------- */
+/* --- addresses ------------------------------------------------------------------------------- */
 
 /* "host:port" or "[v6]:port" into a list for bind or connect. */
 static int resolve(const char *address, int flags, struct addrinfo **out, char why[256])

@@ -5,8 +5,9 @@
 #include "proto/ctl_io.h"
 
 /*
- * Control connections between hosts: TLS 1.3 over TCP, certificates on both sides, all signed by the installation's own
- * CA. Who somebody is stands in the certificate's subject: OU is the role, CN the name. Loop's thread only.
+ * Control connections between hosts: TLS 1.3 over TCP, certificates on both sides, all signed by
+ * the installation's own CA. Who somebody is stands in the certificate's subject: OU is the role,
+ * CN the name. Loop's thread only.
  */
 enum tls_role {
 	TLS_ROLE_NONE, /* no or an unknown OU: refused */
@@ -28,7 +29,8 @@ struct tls_ctx;
 const char *tls_role_text(enum tls_role role);
 enum tls_role tls_role_of(const char *text);
 
-/* Load ca.crt, NAME.crt and NAME.key of the directory. On an error `why` says which file and what to do. */
+/* Load ca.crt, NAME.crt and NAME.key of the directory. On an error `why` says which file and what
+ * to do. */
 MUST_CHECK int tls_ctx_create(
 	const char *pki_dir, const char *name, struct tls_ctx **out, char why[256]);
 void tls_ctx_destroy(struct tls_ctx *ctx);
@@ -36,8 +38,8 @@ void tls_ctx_destroy(struct tls_ctx *ctx);
 const struct tls_identity *tls_ctx_identity(const struct tls_ctx *ctx);
 
 /*
- * Begin to connect to "host:port" or "[v6]:port"; the peer must have the role `expect`. Only the look-up of a name that
- * is not an address may block. ERR_INVAL: not an address.
+ * Begin to connect to "host:port" or "[v6]:port"; the peer must have the role `expect`. Only the
+ * look-up of a name that is not an address may block. ERR_INVAL: not an address.
  */
 MUST_CHECK int tls_connect(struct tls_ctx *ctx, const char *address, enum tls_role expect,
 	struct ctl_io **out, char why[256]);

@@ -14,8 +14,9 @@
 #include "node-agent/slice_ctl.h"
 
 /*
- * A slice without a guest, for tests of the control plane: takes a specification, "connects", "runs", and plays a guest
- * on the ports. The console echoes. Commands of the exec service are words of its own:
+ * A slice without a guest, for tests of the control plane: takes a specification, "connects",
+ * "runs", and plays a guest on the ports. The console echoes. Commands of the exec service are
+ * words of its own:
  *
  *   out N STATUS     N bytes of a pattern on stdout
  *   both N STATUS    the same, and as many of another pattern on stderr
@@ -23,7 +24,8 @@
  *   panic, power-off, reboot, error   what happens to the guest
  *   status N         ends with status N
  *
- * Options of the VM (--option): refuse=prepare|connect|start makes that step fail; silent=yes has no exec service.
+ * Options of the VM (--option): refuse=prepare|connect|start makes that step fail; silent=yes has
+ * no exec service.
  */
 #define CHUNK 8192u
 

@@ -251,7 +251,7 @@ void slice_driver_destroy(struct slice_driver *d)
 	free(d);
 }
 
-/* --- specification ---------------------------------------------------------------------------- */
+/* --- specification --------------------------------------------------------------------------- */
 
 struct fds {
 	struct ctl_fd_tag tags[CTL_FDS_MAX];

@@ -17,8 +17,8 @@ struct slice_driver_cfg {
 	const char *dir;     /* an existing directory for sockets and logs (slice<N>.log) */
 	const char *log;     /* its --log; NULL: info */
 	unsigned slices;
-	/* Totals; memory and vCPUs are spread as the coordinator spreads them. Paths, cpu, engine, uffd,
-	 * cache, lease and options are taken from here; the rest is filled in. */
+	/* Totals; memory and vCPUs are spread as the coordinator spreads them. Paths, cpu, engine,
+	 * uffd, cache, lease and options are taken from here; the rest is filled in. */
 	struct ctl_vm_spec vm;
 };
 
