@@ -2,4 +2,4 @@
 check_PROGRAMS += tests/engine/rv-run
 tests_engine_rv_run_SOURCES = tests/engine/rv-run.c
 tests_engine_rv_run_LDADD = vcpu/libvcpu.a $(BASE_LIBS)
-EXTRA_DIST += tests/engine/rv
+EXTRA_DIST += tests/engine/README.md tests/engine/gen tests/engine/run tests/engine/rv

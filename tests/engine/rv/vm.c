@@ -295,7 +295,7 @@ static void fences(void)
 	/* Other address spaces, by ASID. */
 	for (unsigned asid = 1; asid < 5; asid++) {
 		low[0] = entry(data[asid & 1], V | R | W | A | D);
-		csr_write(satp, csr_read(satp) & ~(0xffffUL << 44) | (uint64_t)asid << 44);
+		csr_write(satp, (csr_read(satp) & ~(0xffffUL << 44)) | (uint64_t)asid << 44);
 		__asm__ volatile("sfence.vma x0, %0" ::"r"((uint64_t)asid) : "memory");
 		print("asid %u: %lu\n", asid, *(volatile uint64_t *)TEST_VA);
 	}
