@@ -236,6 +236,13 @@ static int run(struct machine *m, bool svadu, unsigned seconds, bool stats)
 	return status;
 }
 
+static unsigned number(const char *text)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 10);
+	return *text == '\0' || *end != '\0' || v > UINT32_MAX ? 0 : (unsigned)v;
+}
+
 static _Noreturn void usage(void)
 {
 	fprintf(stderr, "usage: rv-run [-n harts] [-m MiB] [-t seconds] [-a] [-s] program\n"
@@ -255,11 +262,11 @@ int main(int argc, char **argv)
 	log_init("rv-run", NULL);
 	while ((c = getopt(argc, argv, "n:m:t:as")) != -1) {
 		if (c == 'n')
-			m.n = (unsigned)atoi(optarg);
+			m.n = number(optarg);
 		else if (c == 'm')
-			mib = (unsigned)atoi(optarg);
+			mib = number(optarg);
 		else if (c == 't')
-			seconds = (unsigned)atoi(optarg);
+			seconds = number(optarg);
 		else if (c == 'a')
 			svadu = false;
 		else if (c == 's')
