@@ -3,7 +3,7 @@
 #
 # The programs: built out of tree under the cache directory, or taken from a build that is there.
 
-MB_PROGRAMS=(coordinator/mirrorball coordinator/mirrorball-coordinator node-agent/mirrorball-agent node-agent/mirrorball-slice)
+MB_PROGRAMS=(mirrorball mirrorball-coordinator mirrorball-agent mirrorball-slice)
 
 # build_use DIR: takes the programs of DIR.
 build_use()

@@ -12,7 +12,7 @@ RIG_WAIT_S=30
 # rig_cli ARG...: the command line program, as administrator.
 rig_cli()
 {
-	MIRRORBALL_COORDINATOR=$RIG_COORDINATOR MIRRORBALL_PKI=$RUN_DIR/pki "$BUILD_DIR/coordinator/mirrorball" "$@"
+	MIRRORBALL_COORDINATOR=$RIG_COORDINATOR MIRRORBALL_PKI=$RUN_DIR/pki "$BUILD_DIR/mirrorball" "$@"
 }
 
 # rig_spawn NAME HOST CMD...: a daemon with its log; HOST is its number, 0 the centre. Its pid goes to RUN_DIR/NAME.pid.
@@ -91,7 +91,7 @@ rig_begin()
 	cleanup_push rig_down
 	step "Starting the coordinator and $n agents"
 	mkdir -p "$RUN_DIR/state"
-	rig_spawn coordinator 0 "$BUILD_DIR/coordinator/mirrorball-coordinator" --listen "$RIG_COORDINATOR" \
+	rig_spawn coordinator 0 "$BUILD_DIR/mirrorball-coordinator" --listen "$RIG_COORDINATOR" \
 		--pki "$RUN_DIR/pki" --state-dir "$RUN_DIR/state"
 	for ((i = 1; i <= n; i++)); do
 		rig_agent "$i" "$prefix.$i"
@@ -106,10 +106,10 @@ rig_begin()
 rig__certificates()
 {
 	local i
-	"$BUILD_DIR/coordinator/mirrorball" init --dir "$RUN_DIR/pki" >>"$MB_LOG" 2>&1 ||
+	"$BUILD_DIR/mirrorball" init --dir "$RUN_DIR/pki" >>"$MB_LOG" 2>&1 ||
 		die "the certificates could not be made"
 	for ((i = 1; i <= $1; i++)); do
-		"$BUILD_DIR/coordinator/mirrorball" init --dir "$RUN_DIR/pki" --host "host$i" >>"$MB_LOG" 2>&1 ||
+		"$BUILD_DIR/mirrorball" init --dir "$RUN_DIR/pki" --host "host$i" >>"$MB_LOG" 2>&1 ||
 			die "the certificate of host$i could not be made"
 	done
 }
@@ -120,9 +120,9 @@ rig_agent()
 	local uids=()
 	[ "$(id -u)" -ne 0 ] || [ -n "$RIG_PLAIN" ] || uids=(--uids "$RIG_UIDS")
 	mkdir "$RUN_DIR/host$1" && chmod 711 "$RUN_DIR/host$1"
-	rig_spawn "agent$1" "$1" "$BUILD_DIR/node-agent/mirrorball-agent" --coordinator "$RIG_COORDINATOR" \
+	rig_spawn "agent$1" "$1" "$BUILD_DIR/mirrorball-agent" --coordinator "$RIG_COORDINATOR" \
 		--pki "$RUN_DIR/pki" --identity "host$1" --fabric "$2" --run-dir "$RUN_DIR/host$1" \
-		--log-dir "$LOG_DIR/host$1" --slice-program "$BUILD_DIR/node-agent/mirrorball-slice" \
+		--log-dir "$LOG_DIR/host$1" --slice-program "$BUILD_DIR/mirrorball-slice" \
 		--cpus "${RIG_CPUS:-$(nproc)}" --memory "${RIG_MEMORY_MIB:-1024}M" "${uids[@]}"
 }
 
@@ -142,8 +142,8 @@ rig_vm_start()
 # rig_vm_reason: why the machine ended, in one word of proto/slice.proto's StopReason, lower case; empty while it runs.
 rig_vm_reason()
 {
-	rig_cli vm show "$RIG_VM" --output json 2>>"$MB_LOG" | tr -d ' \n' |
-		sed -n 's/^{\("vm":{\)\?.*"reason":"\([a-z-]*\)".*/\2/p'
+	# The first is the machine's own, those of its slices follow.
+	rig_cli vm show "$RIG_VM" --output json 2>>"$MB_LOG" | grep -o '"reason": *"[^"]*"' | head -n 1 | sed 's/.*"\(.*\)"/\1/'
 }
 
 # rig_exec CMD TIMEOUT: runs CMD in the machine. Sets RIG_STATUS.
@@ -179,7 +179,7 @@ rig_console()
 	fi
 	case $(rig_vm_reason) in
 	panic) RIG_STATUS=201 ;;
-	lost) RIG_STATUS=202 ;;
+	lost-slice) RIG_STATUS=202 ;;
 	*) if [ $rc -eq 0 ]; then RIG_STATUS=0; else RIG_STATUS=205; fi ;;
 	esac
 }
@@ -190,7 +190,7 @@ rig_down()
 	local i
 	if rig_alive coordinator; then
 		export MIRRORBALL_COORDINATOR=$RIG_COORDINATOR MIRRORBALL_PKI=$RUN_DIR/pki
-		timeout 15 "$BUILD_DIR/coordinator/mirrorball" vm stop "$RIG_VM" >>"$MB_LOG" 2>&1
+		timeout 15 "$BUILD_DIR/mirrorball" vm stop "$RIG_VM" >>"$MB_LOG" 2>&1
 	fi
 	for ((i = 1; i <= RIG_HOSTS; i++)); do rig_end "agent$i"; done
 	rig_end coordinator
