@@ -146,19 +146,25 @@ rig_vm_reason()
 	rig_cli vm show "$RIG_VM" --output json 2>>"$MB_LOG" | grep -o '"reason": *"[^"]*"' | head -n 1 | sed 's/.*"\(.*\)"/\1/'
 }
 
-# rig_exec CMD TIMEOUT: runs CMD in the machine. Sets RIG_STATUS.
+# rig_exec CMD TIMEOUT: runs CMD in the machine, and keeps its console as a log. Sets RIG_STATUS.
 rig_exec()
 {
+	rig_cli vm console "$RIG_VM" </dev/null >"$LOG_DIR/console.log" 2>>"$MB_LOG" &
 	rig_cli vm exec "$RIG_VM" --timeout "$2" -- "$1"
 	RIG_STATUS=$?
 	case $RIG_STATUS in
 	200) fail "the command could not be run" "see the reason above and the logs" && RIG_STATUS=205 ;;
-	201) fail "the guest's kernel panicked" "its console is in the logs" ;;
+	201) fail "the guest's kernel panicked" "its last words follow, all of them are in $LOG_DIR/console.log" && rig__last_words ;;
 	202) fail "a slice was lost" "the slices' logs say more" ;;
 	203) fail "the command was not done after $2 s" "give it more time with --timeout" ;;
 	204) fail "the machine ended before the command did" "the command, or the guest, turned it off" ;;
 	esac
 	return 0
+}
+
+rig__last_words()
+{
+	tail -n 25 "$LOG_DIR/console.log" | tr -d '\r' | sed 's/^/        | /' >&2
 }
 
 # rig_console TIMEOUT: the machine's console on our terminal, until it is left or the machine ends. Sets RIG_STATUS.
