@@ -40,8 +40,7 @@ static void failed(struct dsm *dsm, int err, const char *why)
 	dsm->err_why = why;
 }
 
-/* ---- bytes and rights -------------------------------------------------------------------------
- */
+/* ---- bytes and rights ----------------------------------------------------------------------- */
 
 void act_land(struct dsm *dsm)
 {
@@ -117,8 +116,7 @@ static void retry_forget(struct dsm *dsm, uint64_t page)
 		}
 }
 
-/* ---- revocations ------------------------------------------------------------------------------
- */
+/* ---- revocations ---------------------------------------------------------------------------- */
 
 static void act_revoke_later(struct dsm *dsm, uint64_t page, bool unmap)
 {
@@ -195,6 +193,7 @@ static void revokes_carry_out(struct dsm *dsm, size_t n)
 	}
 }
 
+/* The core may answer with more to revoke, and both arrays may move: no pointer into them here. */
 static void revokes_tell(struct dsm *dsm, size_t n)
 {
 	for (size_t i = 0; i < n && !dsm->ended; i++) {
@@ -219,8 +218,6 @@ bool act_revoke(struct dsm *dsm)
 	if (dsm->revokes_n == 0)
 		return false;
 	size_t n = revokes_free(dsm);
-	/* Answers add to `revokes`, and may move both arrays only when that is full: not while n
-	 * are out. */
 	bool early = false;
 #ifdef PLANT_BUGS
 	early = atomic_load(&dsm_plant_early_revoke);
@@ -234,8 +231,7 @@ bool act_revoke(struct dsm *dsm)
 	return n != 0;
 }
 
-/* ---- messages ---------------------------------------------------------------------------------
- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 static void act_send(struct dsm *dsm, const struct core_action *a)
 {
@@ -261,8 +257,7 @@ static void act_send(struct dsm *dsm, const struct core_action *a)
 		failed(dsm, err, "a message could not be sent");
 }
 
-/* ---- waiters ----------------------------------------------------------------------------------
- */
+/* ---- waiters -------------------------------------------------------------------------------- */
 
 static void act_wake(struct dsm *dsm, const struct core_action *a)
 {

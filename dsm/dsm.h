@@ -164,7 +164,7 @@ const struct dsm_gate *dsm_gate(struct dsm *dsm);
 
 /*
  * Tie the calling thread to vCPU slot `slot`: its page faults are that vCPU's, and `retired` counts
- * its instructions (the progress rule reads it).
+ * its instructions (the progress rule reads it). `retired` must stay valid until dsm_stop.
  */
 void dsm_vcpu_attach(struct dsm *dsm, unsigned slot, const _Atomic uint64_t *retired);
 

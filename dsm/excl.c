@@ -39,8 +39,7 @@ void excl_fini(struct excl *ex)
 	*ex = (struct excl){0};
 }
 
-/* ---- generations ------------------------------------------------------------------------------
- */
+/* ---- generations ---------------------------------------------------------------------------- */
 
 static _Atomic uint32_t *gen_of(const struct excl *ex, uint64_t page)
 {
@@ -58,8 +57,7 @@ void excl_left(struct excl *ex, uint64_t page)
 	atomic_fetch_add(gen_of(ex, page), 1); /* partners: excl_generation, excl_begin */
 }
 
-/* ---- windows ----------------------------------------------------------------------------------
- */
+/* ---- windows -------------------------------------------------------------------------------- */
 
 static void window_close(struct excl *ex, struct excl_window *w, unsigned n)
 {
@@ -74,11 +72,12 @@ enum dsm_excl excl_begin(struct excl *ex, unsigned slot, uint64_t page, uint32_t
 	CHECK(slot < ex->n_vcpus);
 	struct excl_window *w = &ex->vcpu[slot];
 	atomic_store(&w->page[0], (uint32_t)page + 1); /* partner: excl_busy */
-	unsigned state = ram_state(ex->ram, page);
 	enum dsm_excl got = DSM_EXCL_OK;
-	if (!(state & RAM_READ) || atomic_load(gen_of(ex, page)) != gen)
+	/* No right at all but the old number: it is about to leave, or has come and is not noted
+	 * yet (COPY maps before that). A write-touch finds out. */
+	if (atomic_load(gen_of(ex, page)) != gen)
 		got = DSM_EXCL_LOST;
-	else if (!(state & RAM_WRITE))
+	else if (!(ram_state(ex->ram, page) & RAM_WRITE))
 		got = DSM_EXCL_READONLY;
 	if (got != DSM_EXCL_OK)
 		window_close(ex, w, 1);

@@ -15,8 +15,7 @@
  *	  `--queue--> waiting --answer--> active --queue--> freed by the service thread
  */
 
-/* ---- device threads ---------------------------------------------------------------------------
- */
+/* ---- device threads ------------------------------------------------------------------------- */
 
 static bool seg_inside(const struct dsm *dsm, const struct dsm_seg *seg)
 {
@@ -204,7 +203,7 @@ static void pin_unpin(void *ctx, const struct dsm_seg *segs, size_t n)
 
 const struct dsm_gate_ops pin_ops = {.pin = pin_pin, .unpin = pin_unpin};
 
-/* ---- one slice: memory is here --------------------------------------------------------------- */
+/* ---- one slice: memory is here -------------------------------------------------------------- */
 
 static int alone_pin(void *ctx, struct dsm_seg *segs, size_t n)
 {
@@ -223,8 +222,7 @@ static void alone_unpin(void *ctx, const struct dsm_seg *segs, size_t n)
 
 const struct dsm_gate_ops pin_ops_alone = {.pin = alone_pin, .unpin = alone_unpin};
 
-/* ---- service thread ---------------------------------------------------------------------------
- */
+/* ---- service thread ------------------------------------------------------------------------- */
 
 static void set_finish(struct dsm *dsm, struct pin_set *set, int err)
 {

@@ -16,8 +16,7 @@
 
 static const uint8_t zero_page[PAGE_BYTES];
 
-/* ---- admission --------------------------------------------------------------------------------
- */
+/* ---- admission ------------------------------------------------------------------------------ */
 
 /* A decimal number in a small file; false when there is none ("max", no file). */
 static bool number_in_file(const char *path, uint64_t *out)
@@ -122,8 +121,7 @@ int ram_admit(uint64_t need_bytes, uint64_t span_bytes)
 	return 0;
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static int memfd_make(int *out)
 {
@@ -215,8 +213,7 @@ void ram_fini(struct ram *ram)
 	*ram = (struct ram){.fd = -1};
 }
 
-/* ---- page states ------------------------------------------------------------------------------
- */
+/* ---- page states ---------------------------------------------------------------------------- */
 
 void ram_mark(struct ram *ram, uint64_t page, unsigned clear, unsigned set)
 {
@@ -248,8 +245,7 @@ bool ram_is_zero(const struct ram *ram, uint64_t page)
 	return p[0] == 0 && memcmp(p, p + 1, PAGE_BYTES - 1) == 0;
 }
 
-/* ---- backing ----------------------------------------------------------------------------------
- */
+/* ---- backing -------------------------------------------------------------------------------- */
 
 static int back_errno(uint64_t page)
 {

@@ -37,8 +37,7 @@ void service_kick(void *arg)
 		CHECK(eventfd_write(dsm->kick_fd, 1) == 0);
 }
 
-/* ---- steps ------------------------------------------------------------------------------------
- */
+/* ---- steps ---------------------------------------------------------------------------------- */
 
 static void retired_read(struct dsm *dsm)
 {
@@ -97,8 +96,7 @@ int service_step(struct dsm *dsm, const struct core_event *ev)
 	return err;
 }
 
-/* ---- messages ---------------------------------------------------------------------------------
- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 /* The peer named by the core has broken the protocol; that may be another than the one whose
  * message brought it to light. */
@@ -151,8 +149,7 @@ void dsm_xport_down(void *arg, slice_id_t peer, int err)
 	service_fail(dsm, err, "another slice is gone");
 }
 
-/* ---- faults -----------------------------------------------------------------------------------
- */
+/* ---- faults --------------------------------------------------------------------------------- */
 
 /* Of a thread that nobody has attached: one of the foreign slots, the same for the same page. */
 static unsigned slot_of(const struct dsm *dsm, const struct uffd_fault *f)
@@ -231,8 +228,7 @@ static void faults_again(struct dsm *dsm)
 	}
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------
- */
+/* ---- the loop ------------------------------------------------------------------------------- */
 
 static void publish(struct dsm *dsm)
 {

@@ -22,8 +22,7 @@
  */
 #define OVERHEAD_BYTES (RAM_STALE_MAX * (uint64_t)PAGE_BYTES)
 
-/* ---- engines ----------------------------------------------------------------------------------
- */
+/* ---- engines -------------------------------------------------------------------------------- */
 
 static uint64_t engine_index(const struct dsm *dsm, gpage_t page)
 {
@@ -55,8 +54,7 @@ static const struct dsm_ram_ops engine_ops = {
 	.excl_end = engine_excl_end,
 };
 
-/* ---- making -----------------------------------------------------------------------------------
- */
+/* ---- making --------------------------------------------------------------------------------- */
 
 static int cfg_check(const struct dsm_cfg *cfg)
 {
@@ -221,8 +219,7 @@ int dsm_create(const struct dsm_cfg *cfg, struct dsm **out)
 	return 0;
 }
 
-/* ---- running ----------------------------------------------------------------------------------
- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 int dsm_start(struct dsm *dsm, struct xport *xport,
 	int (*other)(void *arg, const struct xport_rx *rx), void *arg)

@@ -41,8 +41,7 @@
 
 static const uint8_t zero_page[PAGE_BYTES];
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening -------------------------------------------------------------------------------- */
 
 /* A descriptor with the features on it. The device comes first: who was given it needs no
  * privilege. */
@@ -198,8 +197,7 @@ void uffd_fini(struct uffd *u)
 	u->bounce = NULL;
 }
 
-/* ---- faults -----------------------------------------------------------------------------------
- */
+/* ---- faults --------------------------------------------------------------------------------- */
 
 #define READ_MAX 32u
 
@@ -228,8 +226,7 @@ int uffd_read(struct uffd *u, struct uffd_fault *out, unsigned max)
 	return got;
 }
 
-/* ---- rights -----------------------------------------------------------------------------------
- */
+/* ---- rights --------------------------------------------------------------------------------- */
 
 static uintptr_t guest_at(const struct uffd *u, uint64_t page)
 {
@@ -359,6 +356,9 @@ int uffd_grant(struct uffd *u, uint64_t page, bool write, bool pinned)
 	CHECK(write || !(had & RAM_WRITE));
 	if (!write && u->way == UFFD_BY_COPY)
 		return map_moved(u, page, pinned);
+	/* Noted first: who goes on the moment it is mapped finds the note. Who finds it sooner has
+	 * the bytes, and a fault at worst. */
+	ram_mark(u->ram, page, 0, right(write));
 	/* The commonest first: nothing mapped, or a read copy that is to be writable. */
 	int err = had & RAM_READ && write && !(had & RAM_WRITE) ? ERR_EXISTS
 								: do_continue(u, page, write);
@@ -368,8 +368,6 @@ int uffd_grant(struct uffd *u, uint64_t page, bool write, bool pinned)
 		uffd_wake(u, page);
 		err = 0;
 	}
-	if (err == 0)
-		ram_mark(u->ram, page, 0, right(write));
 	return err;
 }
 

@@ -104,10 +104,12 @@ void cluster_end(struct cluster *c)
 	*c = (struct cluster){0};
 }
 
+static _Atomic uint64_t retired[CLUSTER_MAX][CLUSTER_VCPUS];
+
 static void *vcpu_run(void *arg)
 {
 	struct cluster_vcpu *v = arg;
-	dsm_vcpu_attach(v->cluster->m[v->slice].dsm, v->slot, &v->retired);
+	dsm_vcpu_attach(v->cluster->m[v->slice].dsm, v->slot, v->retired);
 	v->run(v);
 	atomic_store(&v->done, true);
 	return NULL;
@@ -115,6 +117,7 @@ static void *vcpu_run(void *arg)
 
 void cluster_vcpu_start(struct cluster_vcpu *v)
 {
+	v->retired = &retired[v->slice][v->slot];
 	CHECK(pthread_create(&v->thread, NULL, vcpu_run, v) == 0);
 }
 

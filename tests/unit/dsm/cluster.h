@@ -41,7 +41,8 @@ void cluster_stop(struct cluster *c);
 /* After a failed test as after a good one. */
 void cluster_end(struct cluster *c);
 
-/* A thread that runs as vCPU `slot` of slice `slice`. `retired` grows by cluster_retire. */
+/* A thread that runs as vCPU `slot` of slice `slice`. `retired` grows by cluster_retire and, as the
+ * service thread looks at it as long as there is a cluster, is not part of this. */
 struct cluster_vcpu {
 	struct cluster *cluster;
 	unsigned slice, slot;
@@ -49,7 +50,7 @@ struct cluster_vcpu {
 	void *arg;
 	uint64_t seed;
 	uint64_t bad; /* wrong things seen */
-	_Atomic uint64_t retired;
+	_Atomic uint64_t *retired;
 	_Atomic bool done;
 	pthread_t thread;
 };
@@ -59,7 +60,7 @@ void cluster_vcpu_join(struct cluster_vcpu *v);
 
 static inline void cluster_retire(struct cluster_vcpu *v)
 {
-	atomic_fetch_add_explicit(&v->retired, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(v->retired, 1, memory_order_relaxed);
 }
 
 /* Word `word` of page `page` as slice `slice`'s engines see it. */

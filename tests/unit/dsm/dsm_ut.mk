@@ -7,6 +7,7 @@ tests_unit_dsm_dsm_ut_SOURCES = \
 	tests/unit/dsm/gate_ut.c \
 	tests/unit/dsm/pin_ut.c \
 	tests/unit/dsm/ram_ut.c \
+	tests/unit/dsm/service_ut.c \
 	tests/unit/dsm/space_ut.c \
 	tests/unit/dsm/stats_ut.c \
 	tests/unit/dsm/uffd_ut.c

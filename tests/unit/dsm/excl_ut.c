@@ -34,7 +34,7 @@ UT_SUITE_WITH(excl, before, after);
 UT_TEST(a_window_needs_the_right)
 {
 	uint32_t gen = excl_generation(&excl, 7);
-	UT_EQ(excl_begin(&excl, 0, 7, gen), DSM_EXCL_LOST);
+	UT_EQ(excl_begin(&excl, 0, 7, gen), DSM_EXCL_READONLY);
 	ram_mark(&ram, 7, 0, RAM_BACKED | RAM_LIVE | RAM_READ);
 	UT_EQ(excl_begin(&excl, 0, 7, gen), DSM_EXCL_READONLY);
 	ram_mark(&ram, 7, 0, RAM_WRITE);

@@ -125,6 +125,40 @@ static void a_pinned_page_stays(enum dsm_uffd_mode mode)
 }
 
 /*
+ * A vCPU reads what a device of the same slice has pinned and nobody has mapped yet. Before
+ * kernel 6.4 the page would have to be moved for that, so the vCPU waits for the device; otherwise
+ * it goes on.
+ */
+static void reader_run(struct cluster_vcpu *v)
+{
+	v->bad = atomic_load(cluster_word(v->cluster, v->slice, 3, 0)) != 7;
+	cluster_retire(v);
+}
+
+static void a_vcpu_reads_a_pinned_page(enum dsm_uffd_mode mode)
+{
+	START(2, 8, UINT64_MAX, mode);
+	atomic_store(cluster_word(&cluster, 0, 3, 0), 7);
+	struct dsm_seg s = seg(3, 0, 8, false);
+	UT_OK(pin(1, &s, 1));
+	struct cluster_vcpu v = {.cluster = &cluster, .slice = 1, .run = reader_run};
+	cluster_vcpu_start(&v);
+	bool waits = cluster.m[1].dsm->uffd.way == UFFD_BY_COPY;
+	for (unsigned i = 0; i < 50; i++) {
+		uint64_t other;
+		CHECK(dsm_gate_read(dsm_gate(cluster.m[1].dsm), cluster_gpa(12, 0), &other, 8) ==
+			0);
+		UT_CHECK(!waits || !atomic_load(&v.done));
+		UT_EQ(*(volatile uint64_t *)(void *)s.host, 7);
+	}
+	while (!waits && !atomic_load(&v.done))
+		sched_yield();
+	unpin(1, &s, 1);
+	cluster_vcpu_join(&v);
+	UT_EQ(v.bad, 0);
+}
+
+/*
  * Word i of a page is for device i and the vCPU of the other slice. The device adds without
  * atomics: its pin for writing is what keeps the vCPU out.
  */
@@ -270,6 +304,7 @@ static void stop_ends_a_wait(enum dsm_uffd_mode mode)
 IN_ALL_MODES(limits)
 IN_ALL_MODES(segments_may_straddle_and_overlap)
 IN_ALL_MODES(a_pinned_page_stays)
+IN_ALL_MODES(a_vcpu_reads_a_pinned_page)
 IN_ALL_MODES(pins_keep_other_slices_out)
 IN_ALL_MODES(many_sets_at_once)
 IN_ALL_MODES(stop_ends_a_wait)

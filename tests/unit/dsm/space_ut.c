@@ -65,8 +65,7 @@ static uint64_t run_all(struct cluster_vcpu *v, unsigned n, void (*run)(struct c
 	return bad;
 }
 
-/* ---- one word, two slices ---------------------------------------------------------------------
- */
+/* ---- one word, two slices ------------------------------------------------------------------- */
 
 #define TURNS 100u
 
@@ -99,8 +98,7 @@ static void two_slices_hand_a_word_to_and_fro(enum dsm_uffd_mode mode)
 }
 IN_ALL_MODES(two_slices_hand_a_word_to_and_fro)
 
-/* ---- counters ---------------------------------------------------------------------------------
- */
+/* ---- counters ------------------------------------------------------------------------------- */
 
 #define COUNTERS 5u
 #define ADDS     400u
@@ -145,8 +143,7 @@ static void four_slices_with_tiny_caches_count(enum dsm_uffd_mode mode)
 }
 IN_ALL_MODES(four_slices_with_tiny_caches_count)
 
-/* ---- order ------------------------------------------------------------------------------------
- */
+/* ---- order ---------------------------------------------------------------------------------- */
 
 #define ROUNDS 300u
 
@@ -214,8 +211,7 @@ static void stores_are_not_buffered_past_loads(enum dsm_uffd_mode mode)
 }
 IN_ALL_MODES(stores_are_not_buffered_past_loads)
 
-/* ---- whole pages ------------------------------------------------------------------------------
- */
+/* ---- whole pages ---------------------------------------------------------------------------- */
 
 #define WORDS (PAGE_BYTES / 8)
 
@@ -258,8 +254,7 @@ static void pages_that_describe_themselves_stay_whole(enum dsm_uffd_mode mode)
 }
 IN_ALL_MODES(pages_that_describe_themselves_stay_whole)
 
-/* ---- store-conditionals -----------------------------------------------------------------------
- */
+/* ---- store-conditionals --------------------------------------------------------------------- */
 
 /* LR and SC as an engine does them. */
 struct reserve {
@@ -435,7 +430,8 @@ static void reservations_see_that_a_page_was_away(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[3];
 	START(3, 4, UINT64_MAX, mode);
-	struct cluster_vcpu maker = {.cluster = &cluster};
+	_Atomic uint64_t retired = 0;
+	struct cluster_vcpu maker = {.cluster = &cluster, .retired = &retired};
 	for (uint64_t node = 1; node <= NODES; node++) {
 		atomic_store(cluster_word(&cluster, 0, LINKS_PAGE, (unsigned)node), node - 1);
 		atomic_store(cluster_word(&cluster, 0, 4, 0), node);
@@ -448,8 +444,7 @@ static void reservations_see_that_a_page_was_away(enum dsm_uffd_mode mode)
 }
 IN_ALL_MODES(reservations_see_that_a_page_was_away)
 
-/* ---- the memory limit -------------------------------------------------------------------------
- */
+/* ---- the memory limit ----------------------------------------------------------------------- */
 
 #define WALK_PAGES 1024u
 #define WALK_CACHE 32u
@@ -490,8 +485,7 @@ static void a_slice_never_holds_more_than_it_may(enum dsm_uffd_mode mode)
 }
 IN_ALL_MODES(a_slice_never_holds_more_than_it_may)
 
-/* ---- ends of life -----------------------------------------------------------------------------
- */
+/* ---- ends of life --------------------------------------------------------------------------- */
 
 static _Atomic bool storm_stop;
 
@@ -519,9 +513,11 @@ static void storm_start(struct cluster_vcpu *v, unsigned n)
 		};
 		cluster_vcpu_start(&v[i]);
 	}
-	for (unsigned i = 0; i < n; i++)
-		while (atomic_load(&v[i].retired) < 50)
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t from = atomic_load(v[i].retired);
+		while (atomic_load(v[i].retired) < from + 50)
 			sched_yield();
+	}
 }
 
 static void storm_end(struct cluster_vcpu *v, unsigned n)
@@ -573,8 +569,7 @@ static void a_dead_slice_ends_the_vm(enum dsm_uffd_mode mode)
 }
 IN_ALL_MODES(a_dead_slice_ends_the_vm)
 
-/* ---- quiesce ----------------------------------------------------------------------------------
- */
+/* ---- quiesce -------------------------------------------------------------------------------- */
 
 static void quiet_run(struct cluster_vcpu *v)
 {
@@ -608,8 +603,7 @@ static void quiesce_holds_faults_back_and_resume_lets_go(enum dsm_uffd_mode mode
 }
 IN_ALL_MODES(quiesce_holds_faults_back_and_resume_lets_go)
 
-/* ---- one slice --------------------------------------------------------------------------------
- */
+/* ---- one slice ------------------------------------------------------------------------------ */
 
 UT_TEST(one_slice_is_plain_memory)
 {
