@@ -18,9 +18,15 @@ struct exec {
 	struct ctl_stream *stream;
 	struct ctl_stream_close close;
 	struct cli_out out, err;
-	bool timed_out;
-	uint64_t bytes[2];
+	bool opened, timed_out;
 };
+
+static void on_opened(void *arg, struct ctl_stream *s)
+{
+	struct exec *x = arg;
+
+	x->opened = true;
+}
 
 static void on_data(
 	void *arg, struct ctl_stream *s, enum ctl_channel channel, const void *buf, size_t len)
@@ -49,6 +55,7 @@ static void on_closed(void *arg, struct ctl_stream *s, const struct ctl_stream_c
 }
 
 static const struct ctl_stream_ops stream_ops = {
+	.opened = on_opened,
 	.data = on_data,
 	.credit = on_credit,
 	.closed = on_closed,
@@ -110,7 +117,9 @@ static int finish(struct exec *x)
 		return status_of(x->close.reason);
 	case ERR_LINK_DOWN:
 	case ERR_CANCELED:
-		return find_reason(x);
+		if (x->opened)
+			return find_reason(x);
+		break;
 	default:
 		break;
 	}

@@ -266,7 +266,8 @@ static int open_file(
 			name, path);
 	}
 	/* Held by the description, so by the slice, until it ends: no two VMs write one image. */
-	if (flock(fd, (flags == O_RDWR ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0) {
+	if (strncmp(name, "disk", 4) == 0 &&
+		flock(fd, (flags == O_RDWR ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0) {
 		close(fd);
 		return refuse(r, ERR_STATE, "stop the other VM, or add the disk as nonpersistent",
 			"%s %.300s is in use by another VM", name, path);

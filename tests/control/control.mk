@@ -8,3 +8,10 @@ check_PROGRAMS += tests/lib/slice-driver
 tests_lib_slice_driver_SOURCES = tests/lib/slice_driver.c tests/lib/slice_driver.h \
 	tests/lib/slice_driver_main.c
 tests_lib_slice_driver_LDADD = $(CTL_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/control/odd-peer
+tests_control_odd_peer_SOURCES = tests/control/odd_peer.c
+tests_control_odd_peer_LDADD = $(CTL_LIBS) $(BASE_LIBS)
+
+dist_check_SCRIPTS += tests/control/run tests/control/control.py
+EXTRA_DIST += tests/control/README.md

@@ -65,7 +65,6 @@ static void fake_prepare(void *arg, const struct ctl_slice_spec *spec, const int
 		CHECK(fstat(fds[i], &st) == 0);
 		log_info(slice, "descriptor %s, %lld bytes", spec->fds[i].name,
 			(long long)st.st_size);
-		close(fds[i]);
 	}
 	if (strcmp(f->refuse, "prepare") == 0 && f->slice + 1 == f->slices) {
 		refuse(f, "prepare");
