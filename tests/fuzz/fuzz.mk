@@ -19,4 +19,13 @@ endif
 FUZZ += tests/fuzz/fz_log_spec
 tests_fuzz_fz_log_spec_LDADD = $(FZ_LIBS)
 
+FUZZ += tests/fuzz/fz_aplic
+tests_fuzz_fz_aplic_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
+FUZZ += tests/fuzz/fz_blk_req
+tests_fuzz_fz_blk_req_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
+FUZZ += tests/fuzz/fz_pci_cfg
+tests_fuzz_fz_pci_cfg_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
+FUZZ += tests/fuzz/fz_virtq
+tests_fuzz_fz_virtq_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
+
 EXTRA_DIST += tests/fuzz/README.md tests/fuzz/corpora
