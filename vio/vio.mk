@@ -26,4 +26,4 @@ vio_libvio_a_CPPFLAGS = $(AM_CPPFLAGS) $(SLIRP_CFLAGS)
 # What a program with devices links.
 VIO_LIBS = vio/libvio.a $(SLIRP_LIBS)
 
-EXTRA_DIST += vio/README.md
+EXTRA_DIST += vio/README.md docs/README.md docs/guest-machine.md

@@ -391,6 +391,31 @@ UT_TEST(reset_and_pause_wait_for_a_request_in_flight)
 	lk_fini(&hold.lk);
 }
 
+UT_TEST(resets_in_the_middle_of_requests)
+{
+	attach(IMAGE_BYTES, false, overlay(), IMAGE_BYTES);
+	struct vd_buf head = fixture_buf(&f, 16, false), status = fixture_buf(&f, 1, true);
+	struct vd_buf data = fixture_buf(&f, 65536, true);
+	const struct vd_buf bufs[] = {head, data, status};
+	for (unsigned i = 0; i < 200; i++) {
+		for (unsigned k = 0; k < 8; k++)
+			vd_add(&vd, k % 2, bufs, 3);
+		vd_kick(&vd, 0);
+		vd_kick(&vd, 1);
+		for (unsigned k = 0; k < i % 7; k++)
+			vd_status(&vd);
+		vd_reset(&vd);
+		/* The memory is the guest's again: nothing of the last life may come later. */
+		memset(fixture_bytes(&f, data), 0xcc, data.bytes);
+		UT_EQ(fixture_bytes(&f, data)[i], 0xcc);
+		vd_start(&vd);
+	}
+	struct vd_buf in = fixture_buf(&f, 512, true);
+	UT_EQ(request(1, 0, 0, in), 0);
+	for (unsigned i = 0; i < data.bytes; i++)
+		UT_EQ(fixture_bytes(&f, data)[i], 0xcc);
+}
+
 UT_TEST(a_stopped_vm_halts_the_device)
 {
 	attach(IMAGE_BYTES, false, -1, 0);
