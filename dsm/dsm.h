@@ -123,7 +123,8 @@ struct dsm_cfg {
 	int uffd_dev;     /* open /dev/userfaultfd, or -1: use the system call */
 	unsigned vcpus;   /* slots for local vCPU threads */
 	uint64_t hold_ns; /* longest hold of a page for its vCPU to retire; 0: 1 ms */
-	/* The VM can not go on: a peer broke the protocol, or the kernel failed. Once, service thread. */
+	/* The VM can not go on: a peer broke the protocol, or the kernel failed. Once, on the
+	 * service thread. */
 	void (*failed)(void *arg, int err, const char *why);
 	void *arg;
 };
