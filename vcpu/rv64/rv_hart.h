@@ -11,7 +11,7 @@
 #include "vcpu/vcpu_state.h"
 
 /* Decoded instructions: the first level by address, the second by word (rv_interp.c). */
-#define RV_DCACHE_NEAR 8192u
+#define RV_DCACHE_NEAR 16384u
 #define RV_DCACHE_FAR  16384u
 
 /* Instructions between two looks at the clock: how late a timer interrupt may be. */

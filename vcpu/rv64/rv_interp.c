@@ -134,12 +134,14 @@ static bool rv_cbo(struct rv_hart *h, const struct rv_insn *d)
 static struct rv_insn *dcache_miss(struct rv_hart *h, uint64_t pc, uint32_t word)
 {
 	struct rv_insn *near = &h->near[(pc >> 1) & (RV_DCACHE_NEAR - 1)];
-	struct rv_insn *far = &h->far[(word * UINT32_C(0x9e3779b1)) >> 18];
+	uint32_t key = rv_word_is_compressed(word) ? word & 0xffff : word;
+	struct rv_insn *far = &h->far[(key * UINT32_C(0x9e3779b1)) >> 18];
 
 	STATIC_CHECK(RV_DCACHE_FAR == 1u << 14, "the hash keeps 14 bits");
-	if (far->word != word)
-		rv_decode(word, far);
+	if (far->word != key)
+		rv_decode(key, far);
 	*near = *far;
+	near->word = word;
 	return near;
 }
 

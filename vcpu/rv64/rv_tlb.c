@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define REGION_SHIFT 30
+static const unsigned region_shift[RV_TLB_REGIONS] = {21, 30};
 
 static void wipe(struct rv_tlb *t)
 {
@@ -51,20 +51,24 @@ void rv_tlb_drop_all(struct rv_tlb *t)
 	memset(t->ctx_live, 0, sizeof(t->ctx_live));
 }
 
-static uint64_t *region_word(struct rv_tlb *t, uint64_t va, uint64_t *bit)
+static uint64_t *region_word(struct rv_tlb *t, unsigned region, uint64_t va, uint64_t *bit)
 {
-	unsigned n = (unsigned)(va >> REGION_SHIFT) & 511;
+	unsigned n = (unsigned)(va >> region_shift[region]) % (64 * RV_TLB_REGION_WORDS);
 	*bit = UINT64_C(1) << (n % 64);
-	return &t->large[n / 64];
+	return &t->large[region][n / 64];
 }
 
 void rv_tlb_note_large(struct rv_tlb *t, uint64_t va, uint64_t leaf_bytes)
 {
 	uint64_t bit;
 
-	if (leaf_bytes > UINT64_C(1) << REGION_SHIFT)
-		t->huge = true;
-	*region_word(t, va, &bit) |= bit;
+	for (unsigned r = 0; r < RV_TLB_REGIONS; r++) {
+		if (leaf_bytes <= UINT64_C(1) << region_shift[r]) {
+			*region_word(t, r, va, &bit) |= bit;
+			return;
+		}
+	}
+	t->huge = true;
 }
 
 static void drop_entry(struct rv_tlb_entry *e)
@@ -74,31 +78,20 @@ static void drop_entry(struct rv_tlb_entry *e)
 }
 
 /* Entries are pages; the leaf that they came from may be larger, so its whole region goes. */
-static void drop_region(struct rv_tlb *t, uint64_t va)
+static void drop_region(struct rv_tlb *t, unsigned shift, uint64_t va)
 {
 	for (unsigned v = 0; v < RV_VIEW_N; v++) {
 		for (unsigned i = 0; i < RV_TLB_ENTRIES; i++) {
 			struct rv_tlb_entry *e = &t->table[v][i];
 			for (unsigned a = 0; a < RV_ACCESS_N; a++)
-				if ((e->tag[a] ^ va) >> REGION_SHIFT == 0)
+				if ((e->tag[a] ^ va) >> shift == 0)
 					e->tag[a] = RV_TLB_NO_TAG;
 		}
 	}
 }
 
-void rv_tlb_drop_page(struct rv_tlb *t, uint64_t va)
+static void drop_exact(struct rv_tlb *t, uint64_t va)
 {
-	uint64_t bit;
-	const uint64_t *word = region_word(t, va, &bit);
-
-	if (t->huge) {
-		rv_tlb_drop_all(t);
-		return;
-	}
-	if ((*word & bit) != 0) {
-		drop_region(t, va);
-		return;
-	}
 	for (unsigned v = 0; v < RV_VIEW_N; v++) {
 		struct rv_tlb_entry *e = &t->table[v][rv_tlb_index(va)];
 		for (unsigned a = 0; a < RV_ACCESS_N; a++) {
@@ -108,4 +101,21 @@ void rv_tlb_drop_page(struct rv_tlb *t, uint64_t va)
 			}
 		}
 	}
+}
+
+void rv_tlb_drop_page(struct rv_tlb *t, uint64_t va)
+{
+	uint64_t bit;
+
+	if (t->huge) {
+		rv_tlb_drop_all(t);
+		return;
+	}
+	for (unsigned r = RV_TLB_REGIONS; r-- > 0;) {
+		if ((*region_word(t, r, va, &bit) & bit) != 0) {
+			drop_region(t, region_shift[r], va);
+			return;
+		}
+	}
+	drop_exact(t, va);
 }

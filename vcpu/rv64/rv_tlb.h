@@ -21,12 +21,14 @@ struct vcpu_fence;
 enum rv_access { RV_READ, RV_WRITE, RV_EXEC, RV_ACCESS_N };
 enum rv_view { RV_VIEW_U, RV_VIEW_S, RV_VIEW_S_SUM, RV_VIEW_N };
 
-#define RV_TLB_BITS      10
-#define RV_TLB_ENTRIES   (1u << RV_TLB_BITS)
-#define RV_TLB_CTX_SHIFT 3
-#define RV_TLB_CTX_N     512u
-#define RV_TLB_NO_TAG    UINT64_C(0xff8) /* context RV_TLB_CTX_N - 1 is never given out */
-#define RV_PAGE_MASK     (~(uint64_t)(PAGE_BYTES - 1))
+#define RV_TLB_BITS         10
+#define RV_TLB_ENTRIES      (1u << RV_TLB_BITS)
+#define RV_TLB_CTX_SHIFT    3
+#define RV_TLB_CTX_N        512u
+#define RV_TLB_NO_TAG       UINT64_C(0xff8) /* context RV_TLB_CTX_N - 1 is never given out */
+#define RV_TLB_REGIONS      2
+#define RV_TLB_REGION_WORDS 16
+#define RV_PAGE_MASK        (~(uint64_t)(PAGE_BYTES - 1))
 
 struct rv_tlb_entry {
 	uint64_t tag[RV_ACCESS_N];
@@ -39,9 +41,9 @@ struct rv_tlb {
 	uint32_t ctx_key[RV_TLB_CTX_N]; /* mode << 16 | asid */
 	bool ctx_live[RV_TLB_CTX_N];
 	uint32_t ctx_next; /* first number not yet given out since the tables were wiped */
-	/* 1 GiB regions (hashed) with entries that came from leaves larger than a page. */
-	uint64_t large[8];
-	bool huge; /* there are entries from leaves larger than such a region */
+	/* Regions of 2 MiB and of 1 GiB (hashed) with entries from leaves of up to that size. */
+	uint64_t large[RV_TLB_REGIONS][RV_TLB_REGION_WORDS];
+	bool huge; /* there are entries from still larger leaves */
 };
 
 /* The two address bits of the hash keep buffers that lie megabytes apart from sharing a line. */

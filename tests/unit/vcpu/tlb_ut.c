@@ -67,6 +67,17 @@ UT_TEST(a_large_leaf_goes_as_a_whole)
 	UT_EQ(far->tag[RV_READ], RV_TLB_NO_TAG);
 }
 
+UT_TEST(pages_beside_large_leaves_go_alone)
+{
+	struct rv_tlb_entry *other = put(RV_VIEW_S, 0x201000, 8);
+	rv_tlb_note_large(&tlb, 0x1ff000, UINT64_C(2) << 20);
+	rv_tlb_drop_page(&tlb, 0x200000);
+	UT_EQ(other->tag[RV_READ], 0x201000 | 8);
+	rv_tlb_note_large(&tlb, 0x1ff000, UINT64_C(1) << 30);
+	rv_tlb_drop_page(&tlb, 0x200000);
+	UT_EQ(other->tag[RV_READ], RV_TLB_NO_TAG);
+}
+
 UT_TEST(a_huge_leaf_takes_everything)
 {
 	uint64_t ctx = rv_tlb_context(&tlb, 9, 0);
