@@ -164,7 +164,8 @@ void rig_code(const uint32_t *words, unsigned n)
 		I_ADDI(16, 0, 0), I_ADDI(10, 0, 0), I_ADDI(11, 0, 0), I_ECALL};
 	uint32_t *to = (uint32_t *)(void *)rig_at(RIG_CODE);
 
-	memcpy(to, words, n * sizeof(*words));
+	if (n > 0)
+		memcpy(to, words, n * sizeof(*words));
 	memcpy(to + n, shutdown, sizeof(shutdown));
 }
 
