@@ -127,7 +127,7 @@ static bool rv_cbo(struct rv_hart *h, const struct rv_insn *d)
 	if (rv_reservations(h))
 		vcpu_res_kill(h->vcpu.env.group, h->vcpu.cfg.slot, pa, CBO_BYTES);
 	for (unsigned i = 0; i < CBO_BYTES; i += 8)
-		*(volatile uint64_t *)(void *)(host + i) = 0;
+		__atomic_store_n((uint64_t *)(void *)(host + i), 0, __ATOMIC_RELAXED);
 	return false;
 }
 
@@ -170,7 +170,7 @@ static struct rv_insn *dcache_miss(struct rv_hart *h, uint64_t pc, uint32_t word
 		uint64_t off = pc - h->fetch_page;                                                 \
 		if (unlikely(off >= h->fetch_limit))                                               \
 			goto fetch_slow;                                                           \
-		uint32_t word = *(const volatile uint32_t *)(const void *)(h->fetch_host + off);   \
+		uint32_t word = rv_host_word(h->fetch_host + off);                                 \
 		d = &h->near[(pc >> 1) & (RV_DCACHE_NEAR - 1)];                                    \
 		if (unlikely(d->word != word)) {                                                   \
 			miss = word;                                                               \

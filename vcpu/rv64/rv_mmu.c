@@ -257,47 +257,47 @@ bool rv_mmu_probe(struct rv_hart *h, uint64_t va, enum rv_access access)
 
 /* ---- loads and stores ---------------------------------------------------------------------- */
 
-struct unaligned {
-	uint16_t h;
-} __attribute__((packed));
-struct unaligned_w {
-	uint32_t w;
-} __attribute__((packed));
-struct unaligned_d {
-	uint64_t d;
-} __attribute__((packed));
+/* Guest memory is accessed by other harts at the same time: one host instruction each. */
+#define HOST_ACCESS(bits)                                                                          \
+	static uint64_t host_load_##bits(const uint8_t *p)                                         \
+	{                                                                                          \
+		if ((uintptr_t)p % (bits / 8) == 0)                                                \
+			return __atomic_load_n(                                                    \
+				(const uint##bits##_t *)(const void *)p, __ATOMIC_RELAXED);        \
+		return ((const volatile struct rv_unaligned_##bits *)p)->v;                        \
+	}                                                                                          \
+	static void host_store_##bits(uint8_t *p, uint64_t v)                                      \
+	{                                                                                          \
+		if ((uintptr_t)p % (bits / 8) == 0)                                                \
+			__atomic_store_n(                                                          \
+				(uint##bits##_t *)(void *)p, (uint##bits##_t)v, __ATOMIC_RELAXED); \
+		else                                                                               \
+			((volatile struct rv_unaligned_##bits *)p)->v = (uint##bits##_t)v;         \
+	}
+HOST_ACCESS(8)
+HOST_ACCESS(16)
+HOST_ACCESS(32)
+HOST_ACCESS(64)
+#undef HOST_ACCESS
 
-/* One host instruction each: guest memory is accessed by other harts at the same time. */
 static uint64_t host_load(const uint8_t *p, unsigned size)
 {
-	switch (size) {
-	case 1:
-		return *(const volatile uint8_t *)p;
-	case 2:
-		return ((const volatile struct unaligned *)p)->h;
-	case 4:
-		return ((const volatile struct unaligned_w *)p)->w;
-	default:
-		return ((const volatile struct unaligned_d *)p)->d;
-	}
+	return size == 1   ? host_load_8(p)
+	       : size == 2 ? host_load_16(p)
+	       : size == 4 ? host_load_32(p)
+			   : host_load_64(p);
 }
 
 static void host_store(uint8_t *p, unsigned size, uint64_t v)
 {
-	switch (size) {
-	case 1:
-		*(volatile uint8_t *)p = (uint8_t)v;
-		break;
-	case 2:
-		((volatile struct unaligned *)p)->h = (uint16_t)v;
-		break;
-	case 4:
-		((volatile struct unaligned_w *)p)->w = (uint32_t)v;
-		break;
-	default:
-		((volatile struct unaligned_d *)p)->d = v;
-		break;
-	}
+	if (size == 1)
+		host_store_8(p, v);
+	else if (size == 2)
+		host_store_16(p, v);
+	else if (size == 4)
+		host_store_32(p, v);
+	else
+		host_store_64(p, v);
 }
 
 /* Bytes of the access that lie in its first page; `size` when it does not straddle. */

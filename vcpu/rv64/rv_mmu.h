@@ -36,6 +36,23 @@ bool rv_mmu_fetch(struct rv_hart *h, uint64_t pc, uint32_t *word);
 bool rv_mmio_load(struct rv_hart *h, uint64_t va, uint64_t pa, unsigned size, uint64_t *out);
 bool rv_mmio_store(struct rv_hart *h, uint64_t va, uint64_t pa, unsigned size, uint64_t value);
 
+/* x86 loads and stores at any address; the compiler must be told. */
+#define RV_UNALIGNED(bits)                                                                         \
+	struct rv_unaligned_##bits {                                                               \
+		uint##bits##_t v;                                                                  \
+	} __attribute__((packed))
+RV_UNALIGNED(8);
+RV_UNALIGNED(16);
+RV_UNALIGNED(32);
+RV_UNALIGNED(64);
+#undef RV_UNALIGNED
+
+/* An instruction word, which may begin at any even address. */
+static inline uint32_t rv_host_word(const uint8_t *p)
+{
+	return ((const volatile struct rv_unaligned_32 *)(const void *)p)->v;
+}
+
 static inline struct rv_tlb_entry *rv_tlb_slot(struct rv_tlb_entry *table, uint64_t va)
 {
 	return &table[rv_tlb_index(va)];
