@@ -29,3 +29,8 @@ FUZZ += tests/fuzz/fz_virtq
 tests_fuzz_fz_virtq_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
 
 EXTRA_DIST += tests/fuzz/README.md tests/fuzz/corpora
+
+FUZZ += tests/fuzz/fz_wire_ctl tests/fuzz/fz_ctl_conn tests/fuzz/fz_exec_line
+tests_fuzz_fz_wire_ctl_LDADD = $(CTL_LIBS) $(FZ_LIBS)
+tests_fuzz_fz_ctl_conn_LDADD = $(CTL_LIBS) $(FZ_LIBS)
+tests_fuzz_fz_exec_line_LDADD = $(SLICE_CTL_LIBS) $(FZ_LIBS)
