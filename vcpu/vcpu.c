@@ -117,13 +117,6 @@ static void sleep_locked(struct vcpu *v, uint32_t wake, uint64_t deadline_ns)
 	atomic_store(&v->sleeping, false);
 }
 
-/* While parked the vCPU uses no translation, so fences posted then count as done at once. */
-static void park_locked(struct vcpu *v)
-{
-	lk_assert_held(&v->lock);
-	v->parked = true;
-}
-
 /* Take one batch of mail out under the lock, acknowledge without it. False: there was none. */
 static bool take_batch(struct vcpu *v)
 {
@@ -159,6 +152,22 @@ void vcpu_take_mail(struct vcpu *v)
 		;
 }
 
+/*
+ * Park, and return with the lock held. While parked the vCPU uses no translation, so fences posted
+ * then count as done at once; those posted before must be answered first, as nobody will wake us
+ * for them.
+ */
+static void park_lock(struct vcpu *v)
+{
+	lk_lock(&v->lock);
+	while (v->mail_n > 0 || v->flush_all) {
+		lk_unlock(&v->lock);
+		vcpu_take_mail(v);
+		lk_lock(&v->lock);
+	}
+	v->parked = true;
+}
+
 static void unpark(struct vcpu *v)
 {
 	lk_lock(&v->lock);
@@ -169,8 +178,7 @@ static void unpark(struct vcpu *v)
 
 void vcpu_wait(struct vcpu *v, uint64_t deadline_ns)
 {
-	lk_lock(&v->lock);
-	park_locked(v);
+	park_lock(v);
 	sleep_locked(v, VCPU_FLAG_KICK | VCPU_FLAGS_LEAVE, deadline_ns);
 	lk_unlock(&v->lock);
 	unpark(v);
@@ -181,9 +189,7 @@ void vcpu_idle(struct vcpu *v, uint64_t deadline_ns)
 	OBJ_CHECK(v, VCPU_MAGIC);
 	if (vcpu_stopping(v))
 		return;
-	vcpu_take_mail(v);
-	lk_lock(&v->lock);
-	park_locked(v);
+	park_lock(v);
 	sleep_locked(v, VCPU_FLAG_KICK | VCPU_FLAG_STOP, deadline_ns);
 	/*
 	 *  The kick has been seen here, but an interrupt may have come with it: look up after the
@@ -284,8 +290,7 @@ static void wait_started(struct vcpu *v)
 {
 	uint64_t pc, opaque;
 
-	lk_lock(&v->lock);
-	park_locked(v);
+	park_lock(v);
 	while (atomic_load(&v->hsm) != VCPU_START_PENDING &&
 		(atomic_load(&v->flags) & (VCPU_FLAG_STOP | VCPU_FLAG_PAUSE)) == 0) {
 		sleep_locked(v, VCPU_FLAG_KICK | VCPU_FLAG_STOP | VCPU_FLAG_PAUSE, UINT64_MAX);
@@ -308,8 +313,7 @@ static void wait_started(struct vcpu *v)
 
 static void wait_resumed(struct vcpu *v)
 {
-	lk_lock(&v->lock);
-	park_locked(v);
+	park_lock(v);
 	atomic_store(&v->at_rest, true);
 	atomic_store(&v->sleeping, true);
 	while ((atomic_load(&v->flags) & (VCPU_FLAG_PAUSE | VCPU_FLAG_STOP)) == VCPU_FLAG_PAUSE)
@@ -337,8 +341,7 @@ void vcpu_run(struct vcpu *v)
 			v->engine->run(v);
 		}
 	}
-	lk_lock(&v->lock);
-	park_locked(v);
+	park_lock(v);
 	atomic_fetch_and(&v->flags, ~VCPU_FLAG_STOP);
 	lk_unlock(&v->lock);
 	vcpu_res_drop(v->env.group, v->cfg.slot);

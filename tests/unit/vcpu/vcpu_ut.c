@@ -107,6 +107,18 @@ UT_TEST(a_parked_hart_drops_its_translations_before_it_goes_on)
 	UT_CHECK(rig.h[0]->tlb_ctx != ctx);
 }
 
+UT_TEST(fences_from_before_parking_are_answered)
+{
+	atomic_store(&done_n, 0);
+	rig.v[0]->parked = false; /* about to stop itself */
+	UT_OK(vcpu_post_fence(rig.v[0], &all, done, NULL));
+	UT_EQ(done_n, 0);
+	start(0);
+	await(one_done);
+	UT_EQ(vcpu_hsm_status(rig.v[0]), VCPU_STOPPED);
+	join(0);
+}
+
 UT_TEST(a_full_queue_says_so)
 {
 	rig.v[0]->parked = false;
