@@ -16,6 +16,7 @@
 
 /* Instructions between two looks at the clock: how late a timer interrupt may be. */
 #define RV_POLL_INSNS 2048
+#define RV_POLL_TRAPS 64
 
 enum rv_priv { RV_PRIV_U = 0, RV_PRIV_S = 1 };
 

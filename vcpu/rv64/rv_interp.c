@@ -231,6 +231,7 @@ void rv_interp_run(struct rv_hart *h)
 	uint64_t pc, n = atomic_load_explicit(&h->vcpu.retired, memory_order_relaxed);
 	const struct rv_insn *d;
 	uint32_t miss;
+	unsigned trapped = 0;
 
 attention: /* h->pc is right, n may be ahead of what is published */
 	atomic_store_explicit(&h->vcpu.retired, n, memory_order_relaxed);
@@ -251,6 +252,9 @@ decode:
 
 trap: /* h->pc is the instruction's, its cause and value are in h */
 	rv_trap_enter(h, h->trap_cause, h->trap_tval);
+	/* Code that only traps retires nothing: it must look up all the same. */
+	if (unlikely(++trapped % RV_POLL_TRAPS == 0))
+		goto attention;
 	pc = h->pc;
 	FETCH();
 
