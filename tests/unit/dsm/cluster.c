@@ -26,6 +26,20 @@ static int member_other(void *arg, const struct xport_rx *rx)
 	return 0;
 }
 
+static void fabric_listen(struct cluster *c, unsigned i)
+{
+	struct cluster_member *m = &c->m[i];
+	const struct xport_ofi_cfg cfg = {
+		.self = member_id(i),
+		.incarnation = {{1, 2, 3}},
+		.bind = "127.0.0.1:0",
+		.n_slices = c->n,
+		.handler = &m->handler,
+		.arg = m->dsm,
+	};
+	CHECK(xport_ofi_listen(&cfg, &m->ofi) == 0);
+}
+
 static void member_make(
 	struct cluster *c, unsigned i, uint64_t cache_pages, enum dsm_uffd_mode mode, int dev)
 {
@@ -55,32 +69,81 @@ static void member_make(
 		.message = dsm_xport_message,
 		.down = dsm_xport_down,
 	};
-	CHECK(xport_mem_open(c->hub, member_id(i), &m->handler, m->dsm, &m->xport) == 0);
+	if (c->fabric)
+		fabric_listen(c, i);
+	else
+		CHECK(xport_mem_open(c->hub, member_id(i), &m->handler, m->dsm, &m->xport) == 0);
 }
 
-bool cluster_start(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,
-	enum dsm_uffd_mode mode, char *why, size_t why_bytes)
+struct join {
+	struct cluster *c;
+	unsigned i;
+	pthread_t thread;
+};
+
+static void *fabric_join(void *arg)
+{
+	struct join *j = arg;
+	struct xport_ofi_peer peers[CLUSTER_MAX];
+	unsigned n = 0;
+	for (unsigned i = 0; i < j->c->n; i++)
+		if (i != j->i)
+			peers[n++] = (struct xport_ofi_peer){
+				member_id(i), xport_ofi_address(j->c->m[i].ofi)};
+	uint64_t deadline_ns = clock_now_ns(clock_host()) + UINT64_C(10000000000);
+	struct cluster_member *m = &j->c->m[j->i];
+	CHECK(xport_ofi_join(m->ofi, peers, n, deadline_ns, &m->xport) == 0);
+	return NULL;
+}
+
+static void fabric_join_all(struct cluster *c)
+{
+	struct join joins[CLUSTER_MAX];
+	for (unsigned i = 0; i < c->n; i++) {
+		joins[i] = (struct join){.c = c, .i = i};
+		CHECK(pthread_create(&joins[i].thread, NULL, fabric_join, &joins[i]) == 0);
+	}
+	for (unsigned i = 0; i < c->n; i++)
+		CHECK(pthread_join(joins[i].thread, NULL) == 0);
+}
+
+static bool start(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,
+	enum dsm_uffd_mode mode, bool fabric, char *why, size_t why_bytes)
 {
 	slice_id_t ids[CLUSTER_MAX];
 	enum uffd_way way;
 	bool user_only;
-	*c = (struct cluster){.n = n, .pages = pages};
+	*c = (struct cluster){.n = n, .pages = pages, .fabric = fabric};
 	int dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	bool can = n == 1 || uffd_probe(mode, dev, &way, &user_only, why, why_bytes) == 0;
 	if (!can)
 		goto out;
 	for (unsigned i = 0; i < n; i++)
 		ids[i] = member_id(i);
-	if (n > 1)
+	if (n > 1 && !fabric)
 		CHECK(xport_mem_hub_create(ids, n, NULL, &c->hub) == 0);
 	for (unsigned i = 0; i < n; i++)
 		member_make(c, i, cache_pages, mode, dev);
+	if (fabric)
+		fabric_join_all(c);
 	for (unsigned i = 0; i < n; i++)
 		CHECK(dsm_start(c->m[i].dsm, c->m[i].xport, member_other, &c->m[i]) == 0);
 out:
 	if (dev >= 0)
 		close(dev);
 	return can;
+}
+
+bool cluster_start(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,
+	enum dsm_uffd_mode mode, char *why, size_t why_bytes)
+{
+	return start(c, n, pages, cache_pages, mode, false, why, why_bytes);
+}
+
+bool cluster_start_fabric(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,
+	enum dsm_uffd_mode mode, char *why, size_t why_bytes)
+{
+	return start(c, n, pages, cache_pages, mode, true, why, why_bytes);
 }
 
 void cluster_stop(struct cluster *c)

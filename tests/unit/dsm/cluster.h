@@ -8,6 +8,7 @@
 #include "dsm/dsm.h"
 #include "dsm/space.h"
 #include "proto/xport_mem.h"
+#include "proto/xport_ofi.h"
 
 /*
  * Several slices of one VM in this process, each with its own guest memory, userfaultfd and service
@@ -21,6 +22,7 @@
 struct cluster_member {
 	struct dsm *dsm;
 	struct xport *xport;
+	struct xport_ofi *ofi;
 	struct xport_handler handler;
 	_Atomic int failed; /* error of the failed call */
 	_Atomic unsigned failures;
@@ -29,6 +31,7 @@ struct cluster_member {
 
 struct cluster {
 	unsigned n, pages;
+	bool fabric;
 	struct xport_mem_hub *hub;
 	struct cluster_member m[CLUSTER_MAX];
 };
@@ -36,6 +39,9 @@ struct cluster {
 /* `pages` a slice; `cache_pages` beyond the share, UINT64_MAX: no limit. False: `why` says what is
  * missing here. */
 bool cluster_start(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,
+	enum dsm_uffd_mode mode, char *why, size_t why_bytes);
+/* The same over libfabric on the loopback interface, sealed. */
+bool cluster_start_fabric(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,
 	enum dsm_uffd_mode mode, char *why, size_t why_bytes);
 void cluster_stop(struct cluster *c);
 /* After a failed test as after a good one. */

@@ -143,6 +143,18 @@ static void four_slices_with_tiny_caches_count(enum dsm_uffd_mode mode)
 }
 IN_ALL_MODES(four_slices_with_tiny_caches_count)
 
+/* The same with a real fabric between the slices. */
+UT_TEST(atomics_are_exact_over_libfabric)
+{
+	struct cluster_vcpu v[6];
+	char why[160];
+	if (!cluster_start_fabric(&cluster, 3, 16, 4, DSM_UFFD_AUTO, why, sizeof(why)))
+		UT_SKIP("%s", why);
+	UT_EQ(run_all(v, 6, counters_run), 0);
+	for (unsigned c = 0; c < COUNTERS; c++)
+		UT_EQ(cluster_gate_word(&cluster, c % 3, counter_page(c), c), ADDS * 6);
+}
+
 /* ---- order ---------------------------------------------------------------------------------- */
 
 #define ROUNDS 300u
