@@ -348,7 +348,10 @@ void agent_launch_prepare(struct agent_slice *s)
 	full.fds = f.tags;
 	full.n_fds = f.n;
 	full.uid = full.gid = s->uid;
-	snprintf(full.fabric_bind, sizeof(full.fabric_bind), "%s", s->agent->cfg.fabric);
+	/* Any port: each slice of this host has its own, and tells the others which. */
+	snprintf(full.fabric_bind, sizeof(full.fabric_bind),
+		strchr(s->agent->cfg.fabric, ':') != NULL ? "[%s]:0" : "%s:0",
+		s->agent->cfg.fabric);
 	snprintf(full.run_dir, sizeof(full.run_dir), "%s", s->dir);
 	err = ctl_conn_request(
 		s->conn, CTL_SLICE_PREPARE, &full, f.fd, f.n, 0, prepare_reply, s, NULL);
