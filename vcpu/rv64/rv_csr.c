@@ -116,10 +116,12 @@ static int modify_sstatus(struct rv_hart *h, uint64_t clear, uint64_t set)
 
 	h->sstatus = ((was & ~clear) | set) & RV_SSTATUS_WRITE;
 	uint64_t changed = was ^ h->sstatus;
-	if ((changed & RV_SSTATUS_MXR) != 0)
+	if ((changed & RV_SSTATUS_MXR) != 0) {
 		rv_tlb_drop_all(&h->mmu); /* readable pages are another set now */
-	if ((changed & (RV_SSTATUS_MXR | RV_SSTATUS_SUM)) != 0)
 		rv_mmu_update(h);
+	} else if ((changed & RV_SSTATUS_SUM) != 0) {
+		rv_mmu_update_view(h);
+	}
 	return 0;
 }
 

@@ -145,6 +145,13 @@ static struct rv_insn *dcache_miss(struct rv_hart *h, uint64_t pc, uint32_t word
 	return near;
 }
 
+/* The entry for an address, with one shift: entries are 16 bytes, instructions begin every 2. */
+static inline const struct rv_insn *near_of(const struct rv_hart *h, uint64_t pc)
+{
+	uint64_t at = (pc << 3) & ((RV_DCACHE_NEAR - 1) * sizeof(struct rv_insn));
+	return (const struct rv_insn *)(const void *)((const char *)h->near + at);
+}
+
 #define OP(name) label_##name:
 #define RD       h->x[d->rd]
 #define RS1      h->x[d->rs1]
@@ -171,7 +178,8 @@ static struct rv_insn *dcache_miss(struct rv_hart *h, uint64_t pc, uint32_t word
 		if (unlikely(off >= h->fetch_limit))                                               \
 			goto fetch_slow;                                                           \
 		uint32_t word = rv_host_word(h->fetch_host + off);                                 \
-		d = &h->near[(pc >> 1) & (RV_DCACHE_NEAR - 1)];                                    \
+		d = near_of(h, pc);                                                                \
+		__asm__("" : "+r"(d)); /* keep the sum: each field would add it again */           \
 		if (unlikely(d->word != word)) {                                                   \
 			miss = word;                                                               \
 			goto decode;                                                               \

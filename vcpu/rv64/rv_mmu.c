@@ -46,11 +46,16 @@ static enum rv_view view_of(const struct rv_hart *h, enum rv_access access)
 	return access == RV_EXEC && h->priv == RV_PRIV_S ? RV_VIEW_S : data_view(h);
 }
 
-void rv_mmu_update(struct rv_hart *h)
+void rv_mmu_update_view(struct rv_hart *h)
 {
 	h->tlb = h->mmu.table[data_view(h)];
-	h->tlb_ctx = rv_tlb_context(&h->mmu, satp_mode(h), satp_asid(h));
 	h->fetch_limit = 0;
+}
+
+void rv_mmu_update(struct rv_hart *h)
+{
+	h->tlb_ctx = rv_tlb_context(&h->mmu, satp_mode(h), satp_asid(h));
+	rv_mmu_update_view(h);
 }
 
 /* Pages of a fence that are dropped one by one; more, and everything goes. */

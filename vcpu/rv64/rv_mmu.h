@@ -9,7 +9,9 @@
  *  thread, inside an instruction whose pc is in h->pc. True means: an exception was raised.
  */
 
-/* Privilege, SUM, MXR or satp have changed, or translations were forgotten. */
+/* Privilege or SUM have changed. */
+void rv_mmu_update_view(struct rv_hart *h);
+/* The address space has changed too, or translations were forgotten. */
 void rv_mmu_update(struct rv_hart *h);
 void rv_mmu_fence(struct rv_hart *h, const struct vcpu_fence *f);
 

@@ -27,7 +27,7 @@ void rv_trap_enter(struct rv_hart *h, uint64_t cause, uint64_t tval)
 	h->sstatus = s;
 	h->priv = RV_PRIV_S;
 	h->pc = base + (vectored ? 4 * (cause & 63) : 0);
-	rv_mmu_update(h);
+	rv_mmu_update_view(h);
 }
 
 bool rv_trap_interrupt(struct rv_hart *h)
@@ -61,6 +61,6 @@ bool rv_sret(struct rv_hart *h, uint32_t word)
 	h->priv = (h->sstatus & RV_SSTATUS_SPP) != 0 ? RV_PRIV_S : RV_PRIV_U;
 	h->sstatus = s | RV_SSTATUS_SPIE;
 	h->pc = h->sepc;
-	rv_mmu_update(h);
+	rv_mmu_update_view(h);
 	return false;
 }

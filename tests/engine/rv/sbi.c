@@ -2,6 +2,8 @@
 /* What the SBI answers, invalid parameters included. Two harts; hart 1 stays stopped. */
 #include "rt.h"
 
+#define HARTS 2
+
 static void call(const char *name, unsigned long ext, unsigned long fn, unsigned long a0,
 	unsigned long a1, unsigned long a2)
 {
@@ -87,9 +89,18 @@ bool frame_handler(struct frame *f, uint64_t sstatus)
 	return false;
 }
 
+/* The hart that the firmware has booted on may still be on its way out. */
+static void others_stopped(void)
+{
+	for (unsigned h = 1; h < HARTS; h++)
+		while (sbi(SBI_HSM, 2, h, 0, 0, 0, 0).value != 1)
+			;
+}
+
 int main(void)
 {
 	print("begin\n");
+	others_stopped();
 	base();
 	masks();
 	hsm();

@@ -180,9 +180,18 @@ static void remap(void)
 	print("remap: errors %lu", bad);
 }
 
+/* The hart that the firmware has booted on may still be on its way out. */
+static void others_stopped(void)
+{
+	for (unsigned h = 1; h < HARTS; h++)
+		while (sbi(SBI_HSM, 2, h, 0, 0, 0, 0).value != 1)
+			;
+}
+
 int main(void)
 {
 	print("begin\n");
+	others_stopped();
 	root[1] = (uint64_t)mid >> 2 | V;
 	root[2] = 0x80000000UL >> 2 | V | RW | 8 | AD;
 	mid[0] = (uint64_t)low >> 2 | V;
