@@ -59,7 +59,8 @@ struct vm {
 	bool desired_running;
 	bool failing; /* STOPPING ends in FAILED */
 	enum vm_phase phase;
-	unsigned awaiting; /* answers in this phase */
+	unsigned awaiting;   /* answers in this phase */
+	unsigned forgetting; /* agents that still remove what is left of a slice */
 	struct loop_timer *stop_timer;
 	struct list waiters; /* struct waiter */
 };

@@ -36,6 +36,8 @@ static const struct sm_state vm_states[] = {
 };
 static const struct sm_table vm_table = {"vm", vm_states, ARRAY_SIZE(vm_states), NULL};
 
+/* An agent kills what does not end within 5 s. */
+#define FORGET_NS UINT64_C(10000000000)
 #define STEP_NS                                                                                    \
 	UINT64_C(120000000000) /* one step of one slice: memory is allocated, files are read */
 #define LEASE_MS      5000u
@@ -122,18 +124,19 @@ static int slice_ask(
 	return err;
 }
 
-static void forget_reply(void *arg, int err, const void *msg, const struct ctl_fault *fault)
+/* Of a slice that no VM claims: an agent that did not hear it tells of the slice when it
+ * registers. */
+static void orphan_reply(void *arg, int err, const void *msg, const struct ctl_fault *fault)
 {
-	/* An agent that did not hear it tells of the slice when it registers, and hears it then. */
 }
 
-static void slice_forget(struct coord *coord, const char *host, const struct ctl_slice_ref *ref)
+static void orphan_forget(struct coord *coord, const char *host, const struct ctl_slice_ref *ref)
 {
 	struct ctl_conn *conn = host_conn(coord, host);
 
 	if (conn != NULL)
 		(void)!ctl_conn_request(
-			conn, CTL_SLICE_FORGET, ref, NULL, 0, STEP_NS, forget_reply, NULL, NULL);
+			conn, CTL_SLICE_FORGET, ref, NULL, 0, FORGET_NS, orphan_reply, NULL, NULL);
 }
 
 /* --- start ----------------------------------------------------------------------------------- */
@@ -347,6 +350,7 @@ int vm_start(struct vm *vm, char why[256])
 	vm->info.text[0] = '\0';
 	vm->desired_running = true;
 	vm->failing = false;
+	vm->forgetting = 0;
 	slices = NULL;
 	vm_move(vm, CTL_VM_STARTING);
 	phase_prepare(vm);
@@ -364,9 +368,6 @@ static void vm_stopped(struct vm *vm)
 	char why[256];
 
 	loop_timer_disarm(vm->stop_timer);
-	for (uint32_t i = 0; i < vm->info.n_slices; i++)
-		slice_forget(
-			vm->coord, vm->info.slices[i].part.host, &vm->info.slices[i].status.ref);
 	bool again = vm->info.reason == CTL_STOP_REBOOT && vm->desired_running &&
 		     !vm->info.spec.stop_on_reboot && !vm->failing;
 	if (!again) {
@@ -384,14 +385,25 @@ static void vm_stopped(struct vm *vm)
 	vm_waiters_check(vm);
 }
 
+/*
+ * When all slices have stopped, their agents remove what is left of them, and the VM has stopped
+ * when that is done: a process that still ends holds disks and memory, which the next start may
+ * need.
+ */
 static void check_stopped(struct vm *vm)
 {
-	if (vm->info.state != CTL_VM_STOPPING)
+	if (vm->info.state != CTL_VM_STOPPING || vm->forgetting != 0)
 		return;
 	for (uint32_t i = 0; i < vm->info.n_slices; i++)
 		if (vm->info.slices[i].status.state != CTL_SLICE_STOPPED)
 			return;
-	vm_stopped(vm);
+	for (uint32_t i = 0; i < vm->info.n_slices; i++) {
+		struct ctl_vm_slice *s = &vm->info.slices[i];
+		if (slice_ask(vm, s, CTL_SLICE_FORGET, &s->status.ref, FORGET_NS) == 0)
+			vm->forgetting++;
+	}
+	if (vm->forgetting == 0)
+		vm_stopped(vm);
 }
 
 static void slice_mark_stopped(struct vm *vm, struct ctl_vm_slice *s)
@@ -494,6 +506,12 @@ static void step_reply(void *arg, int err, const void *msg, const struct ctl_fau
 	free(arg);
 	if (s == NULL || !vm_alive(vm))
 		return;
+	if (step.type == CTL_SLICE_FORGET) {
+		/* An agent that has gone meanwhile hears it when it registers. */
+		if (vm->forgetting > 0 && --vm->forgetting == 0)
+			vm_stopped(vm);
+		return;
+	}
 	if (step.type == CTL_SLICE_STOP) {
 		/* What the agent does not know has ended. A lost link says nothing: it will
 		 * register again. */
@@ -564,7 +582,7 @@ static void host_back_orphan(struct host *host, const struct ctl_slice_status *s
 	struct ctl_conn *conn = host_conn(host->coord, host->info.name);
 
 	if (status->state == CTL_SLICE_STOPPED) {
-		slice_forget(host->coord, host->info.name, &status->ref);
+		orphan_forget(host->coord, host->info.name, &status->ref);
 	} else if (vm == NULL) {
 		/* Perhaps our store was lost: to kill what runs would be worse than to leave it. */
 		log_warn(coord,
@@ -572,8 +590,8 @@ static void host_back_orphan(struct host *host, const struct ctl_slice_status *s
 			host->info.name, status->ref.slice, status->ref.vm);
 	} else if (conn != NULL) {
 		(void)!ctl_conn_request(
-			conn, CTL_SLICE_STOP, &msg, NULL, 0, STEP_NS, forget_reply, NULL, NULL);
-		slice_forget(host->coord, host->info.name, &status->ref);
+			conn, CTL_SLICE_STOP, &msg, NULL, 0, STEP_NS, orphan_reply, NULL, NULL);
+		orphan_forget(host->coord, host->info.name, &status->ref);
 	}
 }
 
@@ -733,6 +751,7 @@ static void load_one(void *arg, struct ctl_vm_info *info, bool desired_running)
 			"the coordinator was restarted while the VM was starting; start it again");
 	} else if (vm->info.state == CTL_VM_STOPPING) {
 		loop_timer_arm(vm->stop_timer, UINT64_C(1000000) * (2 * LEASE_MS + STOP_SLACK_MS));
+		check_stopped(vm);
 	}
 }
 

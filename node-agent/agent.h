@@ -62,7 +62,9 @@ struct agent_slice {
 		*timer; /* reconnect, or the end of patience with a slice that is to end */
 	bool killing;   /* `timer` ends it */
 	bool adopting;
-	bool forget; /* remove when it has ended */
+	bool forget;            /* remove when it has ended, */
+	uint32_t forget_id;     /* and then answer this request */
+	uint64_t forget_serial; /* of that link; 0: of none */
 	/* A PREPARE that waits for the process to be ready. */
 	struct ctl_slice_spec *spec;
 	uint32_t prepare_id;
@@ -85,7 +87,8 @@ struct agent_slice *agent_slice_find_any(struct agent *agent, const struct ctl_s
 MUST_CHECK int agent_slice_attach(struct agent_slice *s);
 /* Pass a request of the coordinator on to the slice, and its answer back. */
 void agent_slice_pass(struct agent_slice *s, const struct ctl_rx *rx);
-void agent_slice_forget(struct agent_slice *s);
+/* Remove what is left of it, at once or when its process has ended, and answer then. */
+void agent_slice_forget(struct agent_slice *s, const struct ctl_rx *rx);
 void agent_slice_kill(struct agent_slice *s);
 void agent_slice_free(struct agent_slice *s);
 /* No process is left; `text` says why. */

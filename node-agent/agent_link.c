@@ -119,8 +119,9 @@ static void on_request(void *arg, struct ctl_conn *conn, const struct ctl_rx *rx
 	struct agent_slice *s = agent_slice_find(agent, ref);
 	if (rx->type == CTL_SLICE_FORGET) {
 		if (s != NULL)
-			agent_slice_forget(s);
-		ctl_conn_reply(conn, rx->type, rx->id, &nothing);
+			agent_slice_forget(s, rx);
+		else
+			ctl_conn_reply(conn, rx->type, rx->id, &nothing);
 	} else if (s == NULL) {
 		ctl_conn_refuse(conn, rx->type, rx->id, ERR_NOT_FOUND, NULL,
 			"there is no slice %u of %s on %s", ref->slice, ref->vm, agent->name);

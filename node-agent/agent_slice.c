@@ -118,6 +118,16 @@ static void exit_text(struct agent_slice *s, char *text, size_t cap)
 			s->agent->name, log);
 }
 
+static void forgotten(struct agent_slice *s)
+{
+	struct agent *agent = s->agent;
+	struct ctl_nothing nothing;
+
+	if (s->forget_serial != 0 && agent->link_ready && agent->link_serial == s->forget_serial)
+		ctl_conn_reply(agent->link, CTL_SLICE_FORGET, s->forget_id, &nothing);
+	agent_slice_free(s);
+}
+
 void agent_slice_gone(struct agent_slice *s, const char *text)
 {
 	struct agent *agent = s->agent;
@@ -140,7 +150,7 @@ void agent_slice_gone(struct agent_slice *s, const char *text)
 		agent_adopt_done(s);
 	agent_dir_remove(s);
 	if (s->forget)
-		agent_slice_free(s);
+		forgotten(s);
 }
 
 static void on_exit_event(void *arg, int fd, unsigned ready)
@@ -385,12 +395,14 @@ void agent_slice_pass(struct agent_slice *s, const struct ctl_rx *rx)
 		err_text(err));
 }
 
-void agent_slice_forget(struct agent_slice *s)
+void agent_slice_forget(struct agent_slice *s, const struct ctl_rx *rx)
 {
 	OBJ_CHECK(s, AGENT_SLICE_MAGIC);
 	s->forget = true;
+	s->forget_id = rx->id;
+	s->forget_serial = s->agent->link_serial;
 	if (s->pidfd < 0)
-		agent_slice_free(s);
+		forgotten(s);
 	else if (s->status.state != CTL_SLICE_STOPPED)
 		agent_slice_kill(s);
 	else

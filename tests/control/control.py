@@ -590,7 +590,7 @@ def case_bad_slice_program():
         lab.wait_online("b")
         until("it is the new one", lambda: lab.host("b")["online"])
         lab.create("x").ok()
-        lab.cli("vm", "start", "x").refused("host b, slice 1")
+        lab.cli("vm", "start", "x").refused("slice 1", "ended with status 1", "log.b/x.1.log")
         assert lab.state("x") == "failed"
         lab.clean()
         lab.kill(lab.agents["b"])
