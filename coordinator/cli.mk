@@ -12,3 +12,4 @@ mirrorball_SOURCES = \
 	coordinator/cli_vm.c \
 	coordinator/pki.c coordinator/pki.h
 mirrorball_LDADD = $(CTL_LIBS) $(BASE_LIBS)
+dist_man_MANS += coordinator/mirrorball.1

@@ -15,3 +15,5 @@ coordinator_libcoord_a_SOURCES = \
 sbin_PROGRAMS += mirrorball-coordinator
 mirrorball_coordinator_SOURCES = coordinator/coord.c
 mirrorball_coordinator_LDADD = coordinator/libcoord.a $(CTL_LIBS) $(SQLITE_LIBS) $(BASE_LIBS)
+dist_man_MANS += coordinator/mirrorball-coordinator.8
+EXTRA_DIST += coordinator/README.md

@@ -14,3 +14,5 @@ sbin_PROGRAMS += mirrorball-agent
 mirrorball_agent_SOURCES = node-agent/agent.c
 mirrorball_agent_CPPFLAGS = $(AM_CPPFLAGS) -DLIBEXECDIR='"$(libexecdir)"'
 mirrorball_agent_LDADD = node-agent/libagent.a $(CTL_LIBS) $(BASE_LIBS)
+dist_man_MANS += node-agent/mirrorball-agent.8
+EXTRA_DIST += node-agent/README.md
