@@ -12,3 +12,4 @@ tests_unit_dsm_dsm_ut_SOURCES = \
 	tests/unit/dsm/stats_ut.c \
 	tests/unit/dsm/uffd_ut.c
 tests_unit_dsm_dsm_ut_LDADD = tests/lib/libviotest.a dsm/libdsm.a $(XPORT_LIBS) $(UT_LIBS)
+include tests/unit/dsm/core_ut.mk
