@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """control.py BUILD [CASE...]: coordinator, agents, command line and fake slices over loopback.
 
-Each case is a function; the last line is "N passed, N failed, N skipped". Nothing sleeps for a fixed
-time: what is waited for is a condition with a limit, and what must happen within a bound is measured.
+Each case is a function; the last line is "N passed, N failed, N skipped". Nothing sleeps for a
+fixed time: what is waited for is a condition with a limit, and what must happen within a bound is
+measured.
 """
 import contextlib
 import json
@@ -137,26 +138,29 @@ class Lab:
             os.unlink(path)
         with open(f"{self.dir}/coordinator.log", "ab") as log:
             self.coordinator = subprocess.Popen(
-                [f"{BUILD}/mirrorball-coordinator", "--listen", self.address, "--address-file", path, "--pki",
-                 self.pki, "--state-dir", f"{self.dir}/state"], stderr=log)
-        until("the coordinator listens", lambda: os.path.exists(path) or self.coordinator.poll() is not None)
+                [f"{BUILD}/mirrorball-coordinator", "--listen", self.address, "--address-file",
+                 path, "--pki", self.pki, "--state-dir", f"{self.dir}/state"], stderr=log)
+        until("the coordinator listens",
+              lambda: os.path.exists(path) or self.coordinator.poll() is not None)
         with open(path) as f:
             self.address = f.read().strip()
 
     def start_agent(self, name, slice_program=FAKE):
         with open(f"{self.dir}/agent.{name}.log", "ab") as log:
             self.agents[name] = subprocess.Popen(
-                [f"{BUILD}/mirrorball-agent", "--coordinator", self.address, "--pki", self.pki, "--identity", name,
-                 "--fabric", "127.0.0.1", "--run-dir", f"{self.dir}/run.{name}", "--log-dir",
-                 f"{self.dir}/log.{name}", "--slice-program", slice_program, "--memory", "4G"], stderr=log)
+                [f"{BUILD}/mirrorball-agent", "--coordinator", self.address, "--pki", self.pki,
+                 "--identity", name, "--fabric", "127.0.0.1",
+                 "--run-dir", f"{self.dir}/run.{name}", "--log-dir",
+                 f"{self.dir}/log.{name}", "--slice-program", slice_program, "--memory", "4G"],
+                stderr=log)
 
     def kill(self, p, sig=signal.SIGKILL):
         p.send_signal(sig)
         p.wait()
 
     def create(self, name, *args, hosts=2, vcpus=4, memory="1G"):
-        return self.cli("vm", "create", name, "--hosts", str(hosts), "--vcpus", str(vcpus), "--memory", memory,
-                        "--kernel", f"{self.dir}/kernel", *args)
+        return self.cli("vm", "create", name, "--hosts", str(hosts), "--vcpus", str(vcpus),
+                        "--memory", memory, "--kernel", f"{self.dir}/kernel", *args)
 
     def running(self, name, *args, **kw):
         self.create(name, *args, **kw).ok()
@@ -192,7 +196,7 @@ def ends(lab, vm, reason, within, since):
     return info
 
 
-# --- cases ------------------------------------------------------------------------------------------------
+# --- cases -----------------------------------------------------------------------------------
 
 def case_init():
     with tempfile.TemporaryDirectory() as d:
@@ -211,8 +215,10 @@ def case_init():
 
 def case_life():
     with Lab() as lab:
-        info = lab.running("x", "--append", "console=ttyS0", "--disk", f"{lab.dir}/kernel,nonpersistent")
-        assert info["state"] == "running" and [s["part"]["host"] for s in info["slices"]] == ["a", "b"], info
+        info = lab.running("x", "--append", "console=ttyS0", "--disk",
+                           f"{lab.dir}/kernel,nonpersistent")
+        assert info["state"] == "running", info
+        assert [s["part"]["host"] for s in info["slices"]] == ["a", "b"], info
         assert [s["part"]["vcpus"] for s in info["slices"]] == [2, 2]
         assert [s["part"]["memory_bytes"] >> 20 for s in info["slices"]] == [512, 512]
         assert len(lab.slice_pids()) == 2
@@ -247,7 +253,8 @@ def case_life():
 def case_create_refusals():
     with Lab() as lab:
         lab.create("x", memory="300M").refused("multiples of 128 MiB", "512 MiB")
-        lab.create("x", hosts=3, vcpus=2, memory="384M").refused("2 vCPUs can not be spread over 3 hosts")
+        lab.create("x", hosts=3, vcpus=2, memory="384M").refused(
+            "2 vCPUs can not be spread over 3 hosts")
         lab.create("x", "--uffd", "magic").refused("--uffd", status=2)
         lab.create("-x").refused(status=2)
         lab.cli("vm", "create", "x", "--memory", "lots").refused("number of bytes", status=2)
@@ -374,7 +381,8 @@ def case_console_bytes():
             got += len(chunk)
         assert got == len(data)
         stats = json.loads(lab.cli("vm", "stats", "x", "--output", "json").ok().out)
-        dropped = [s["value"] for s in stats["slices"][0]["stats"] if s["name"] == "console.dropped"]
+        dropped = [s["value"] for s in stats["slices"][0]["stats"]
+                   if s["name"] == "console.dropped"]
         assert dropped == [0], dropped
         lab.cli("vm", "stop", "x").ok()
         _, err = p.communicate(timeout=20)
@@ -420,7 +428,7 @@ def case_agent_restarts():
             until("it is seen", lambda: not lab.host("a")["online"])
             info = lab.show("x")
             assert info["state"] == "running" and not info["slices"][0]["known"], info
-            assert sorted(lab.slice_pids()) == sorted(before.values()), "slices have gone with the agent"
+            assert sorted(lab.slice_pids()) == sorted(before.values()), "slices have gone"
             lab.cli("vm", "exec", "x", "true").refused("agent of host a", status=200)
             start = time.monotonic()
             lab.start_agent("a")
@@ -443,7 +451,8 @@ def case_coordinator_restarts():
             start = time.monotonic()
             lab.start_coordinator()
             until("show is right", lambda: (lambda i: i["state"] == "running" and all(
-                s["known"] and s["status"]["state"] == "running" for s in i["slices"]))(lab.show("x")), 10)
+                s["known"] and s["status"]["state"] == "running"
+                for s in i["slices"]))(lab.show("x")), 10)
             assert time.monotonic() - start < 10
             assert lab.show("x")["incarnation"] == before["incarnation"]
             assert lab.cli("vm", "exec", "x", "--", "out", "100000", "3").status == 3
@@ -527,7 +536,8 @@ def case_roles():
         assert lab.cli("vm", "exec", "x", "--", "status", "6", identity="oli").status == 6
         lab.cli("vm", "list", identity="a").refused("VM_LIST to a agent")
         audit = json.loads(lab.cli("audit", "list", "--output", "json").ok().out)["entries"]
-        assert [(e["who"], e["result"]) for e in audit if e["what"] == "VM_DESTROY"] == [("oli", "denied")]
+        destroys = [(e["who"], e["result"]) for e in audit if e["what"] == "VM_DESTROY"]
+        assert destroys == [("oli", "denied")], destroys
 
 
 def case_strangers():
@@ -559,18 +569,20 @@ def case_strangers():
 def case_versions():
     with Lab() as lab:
         def odd(major):
-            p = subprocess.run([f"{BUILD}/tests/control/odd-peer", lab.address, lab.pki, "admin", str(major)],
-                               stdout=-1, timeout=30)
+            p = subprocess.run([f"{BUILD}/tests/control/odd-peer", lab.address, lab.pki, "admin",
+                                str(major)], stdout=-1, timeout=30)
             return p.returncode, p.stdout.decode()
         assert odd(1) == (0, "")
         status, text = odd(99)
-        assert status == 3 and "version 1" in text and "99" in text and "same release" in text, (status, text)
+        assert status == 3, (status, text)
+        assert "version 1" in text and "99" in text and "same release" in text, text
 
 
 def case_hosts():
     with Lab() as lab:
         shown = json.loads(lab.cli("host", "show", "a", "--output", "json").ok().out)
-        assert shown["online"] and shown["memory_bytes"] == 4 << 30 and shown["fabric"] == "127.0.0.1", shown
+        assert shown["online"] and shown["memory_bytes"] == 4 << 30, shown
+        assert shown["fabric"] == "127.0.0.1", shown
         assert {"kernel", "userfaultfd", "kvm"} <= {f["name"] for f in shown["features"]}
         lab.cli("host", "remove", "a").refused("is connected")
         lab.kill(lab.agents["b"])

@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 
 	if (argc != 5)
 		return 2;
-	params.hello.major = (uint32_t)atoi(argv[4]);
+	params.hello.major = (uint32_t)strtoul(argv[4], NULL, 10);
 	signal(SIGPIPE, SIG_IGN);
 	if (loop_create(&loop) != 0 || tls_ctx_create(argv[2], argv[3], &tls, why) != 0 ||
 		tls_connect(tls, argv[1], TLS_ROLE_COORDINATOR, &io, why) != 0 ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/coord_store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@ static void before(void)
 {
 	char why[256];
 
-	strcpy(dir, "/tmp/mb-store-XXXXXX");
+	snprintf(dir, sizeof(dir), "%s", "/tmp/mb-store-XXXXXX");
 	UT_CHECK(mkdtemp(dir) != NULL);
 	UT_OK(store_open(dir, &store, why));
 }

@@ -28,7 +28,7 @@ static void before(void)
 {
 	char expires[32], why[256];
 
-	strcpy(dir, "/tmp/mb-pki-XXXXXX");
+	snprintf(dir, sizeof(dir), "%s", "/tmp/mb-pki-XXXXXX");
 	UT_CHECK(mkdtemp(dir) != NULL);
 	snprintf(other, sizeof(other), "%s/other", dir);
 	UT_OK(pki_make_ca(dir, expires, why));

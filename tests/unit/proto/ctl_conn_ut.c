@@ -4,6 +4,7 @@
 #include "proto/ctl_conn.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,7 +30,7 @@ static void on_reply(void *arg, int err, const void *msg, const struct ctl_fault
 
 	a->n++;
 	a->err = err;
-	strcpy(a->text, err == 0 ? "" : fault->text);
+	snprintf(a->text, sizeof(a->text), "%s", err == 0 ? "" : fault->text);
 	a->value = err == 0 ? ((const struct ctl_slice_status *)msg)->state : 0;
 }
 

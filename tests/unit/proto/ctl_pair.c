@@ -64,7 +64,7 @@ static void start(struct pair *p)
 
 	memset(p, 0, sizeof(*p));
 	UT_OK(loop_create(&p->loop));
-	strcpy(p->dir, "/tmp/mb-pair-XXXXXX");
+	snprintf(p->dir, sizeof(p->dir), "%s", "/tmp/mb-pair-XXXXXX");
 	UT_CHECK(mkdtemp(p->dir) != NULL);
 	snprintf(path, sizeof(path), "%s/s", p->dir);
 	UT_OK(ctl_unix_listen(path, &p->listen_fd));

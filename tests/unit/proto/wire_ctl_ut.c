@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/wire_ctl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/lib/ut.h"
@@ -30,7 +31,7 @@ UT_TEST(head_round_trip)
 static void make_spec(struct ctl_slice_spec *spec)
 {
 	memset(spec, 0, sizeof(*spec));
-	strcpy(spec->vm, "demo");
+	snprintf(spec->vm, sizeof(spec->vm), "%s", "demo");
 	memset(spec->incarnation, 7, 16);
 	memset(spec->key, 9, 32);
 	spec->slice = 1;
@@ -39,13 +40,14 @@ static void make_spec(struct ctl_slice_spec *spec)
 	UT_CHECK(spec->slices != NULL);
 	for (uint32_t i = 0; i < 2; i++) {
 		spec->slices[i].slice = i;
-		strcpy(spec->slices[i].host, i == 0 ? "a" : "b");
+		snprintf(spec->slices[i].host, sizeof(spec->slices[i].host), "%s",
+			i == 0 ? "a" : "b");
 		spec->slices[i].memory_bytes = UINT64_C(1) << 40;
 	}
 	spec->clock_offset_ns = -50000000;
 	spec->clock_ppm = -200;
 	spec->unsealed = true;
-	strcpy(spec->append, "console=ttyS0 \"quoted\"");
+	snprintf(spec->append, sizeof(spec->append), "%s", "console=ttyS0 \"quoted\"");
 }
 
 UT_TEST(round_trip)
