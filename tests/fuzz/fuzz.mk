@@ -36,3 +36,4 @@ FUZZ += tests/fuzz/fz_wire_ctl tests/fuzz/fz_ctl_conn tests/fuzz/fz_exec_line
 tests_fuzz_fz_wire_ctl_LDADD = $(CTL_LIBS) $(FZ_LIBS)
 tests_fuzz_fz_ctl_conn_LDADD = $(CTL_LIBS) $(FZ_LIBS)
 tests_fuzz_fz_exec_line_LDADD = $(SLICE_CTL_LIBS) $(FZ_LIBS)
+include tests/fuzz/fz_core.mk
