@@ -45,10 +45,10 @@
  */
 struct core;
 
-#define CORE_VCPUS_MAX	64u  /* vCPU slots of one slice */
-#define CORE_PINS_MAX	32u  /* pin sets at once */
+#define CORE_VCPUS_MAX  64u  /* vCPU slots of one slice */
+#define CORE_PINS_MAX   32u  /* pin sets at once */
 #define CORE_EVICTS_MAX 64u  /* puts and drops without answer */
-#define CORE_REQS_MAX	160u /* the sum: requests of one slice without answer (R-DSM-9) */
+#define CORE_REQS_MAX   160u /* the sum: requests of one slice without answer (R-DSM-9) */
 #define CORE_INSN_PAGES 16u  /* pages of one instruction held together; more: oldest are let go */
 
 /* A range of guest pages and its home, as known at creation. */
@@ -79,9 +79,7 @@ struct core_cfg {
 MUST_CHECK int core_create(const struct core_cfg *cfg, struct core **out);
 void core_destroy(struct core *core);
 
-/* ---- events
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 enum core_event_type {
 	/* vCPU `slot` is stopped in an access to `page`. Also when the page is there already (the
@@ -129,9 +127,7 @@ struct core_event {
 	const struct wire_page *msg;       /* MESSAGE */
 };
 
-/* ---- actions
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- actions ---- */
 
 enum core_action_type {
 	/* Send `msg` to `peer` (never ourselves), with the page's bytes as payload iff

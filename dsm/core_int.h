@@ -238,7 +238,7 @@ struct cpage *core_page_get(struct core *k, uint32_t p);
 void core_page_settle(struct core *k, uint32_t p);
 /* The only way to change state and ZERO: keeps the counters of pages held. */
 void core_page_change(struct core *k, uint32_t p, struct cpage *c, unsigned state, unsigned flags);
-/* A frame for `p`, if it needs one. False: there is none; `reserved`: one of those kept for pins. */
+/* A frame for `p`, if it needs one; `reserved`: one of those kept for pins. False: none left. */
 bool core_frame_take(struct core *k, uint32_t p, struct cpage *c, bool reserved);
 /* Give the frame back, with FREE. Harmless without one. */
 void core_frame_drop(struct core *k, uint32_t p, struct cpage *c);

@@ -79,7 +79,7 @@ int core_pages_init(struct core *k)
 		err = remote_init(k);
 	if (err != 0)
 		return err;
-	/* Every request of every slice could be one that revokes a page here, and every put one that
+	/* Every request of every slice could be one that revokes a page here, every put one that
 	 * our directory pulls. */
 	k->n_pends = CORE_REQS_MAX + (uint32_t)k->cfg.n_slices * (CORE_REQS_MAX + CORE_EVICTS_MAX);
 	k->n_txns = k->n_pends;

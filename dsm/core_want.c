@@ -107,7 +107,7 @@ static int vcpu_try(struct core *k, unsigned i)
 
 	if (!suffices(c, w->write))
 		return pursue(k, w);
-	/* A page on its way out goes to nobody new, but who keeps it here must be able to use it. */
+	/* A page on its way out goes to nobody new, but who keeps it must be able to use it. */
 	if (d != NULL && d->rev != REV_NONE && (d->rev_issued || !core_holds(&k->slots[i], w->p)))
 		return pursue(k, w);
 	grant(k, i, c);

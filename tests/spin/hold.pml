@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The progress rule: dsm/core_revoke.c (slot_keeps) and the part of dsm/core_home.c that tells
- * holders how old the oldest waiting request is (oldest, nudge: NUDGE). V vCPUs, each on a slice of
- * its own, each with an instruction that writes two of P pages, in an order it chooses; a page is at
- * one slice at a time and its home serves requests in the order they come. A vCPU keeps its pages
- * while its instruction waits for the next one, unless whoever waits is older. Age is the number of
- * the vCPU, which any order of arrival may contradict.
+ * holders how old the oldest waiting request is (oldest, nudge: NUDGE). V vCPUs, each on a slice
+ * of its own, each with an instruction that writes two of P pages, in an order it chooses; a
+ * page is at one slice at a time and its home serves requests in the order they come. A vCPU
+ * keeps its pages while its instruction waits for the next one, unless whoever waits is older.
+ * Age is the number of the vCPU, which any order of arrival may contradict.
  *
  * Verified: whatever happens, all instructions retire.
  *

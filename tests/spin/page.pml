@@ -39,10 +39,14 @@ mtype = {
 };
 
 /* {type, who, version, data, acks, flag}: flag: GETM upgrade, DATA unchanged, OWN_ACK yes */
-chan req[N] = [CAP] of { mtype, byte, bit };		   /* slice -> home */
-chan fwd[N] = [CAP] of { mtype, byte, byte, byte };	   /* home -> slice: requester, version, acks */
-chan rsp[N * N] = [CAP] of { mtype, byte, byte, byte, bit }; /* to * N + from: version, data, acks */
-chan hrs[N] = [CAP] of { mtype, bit };			   /* slice -> home: DONE, OWN_ACK */
+/* slice -> home */
+chan req[N] = [CAP] of { mtype, byte, bit };
+/* home -> slice: requester, version, acks */
+chan fwd[N] = [CAP] of { mtype, byte, byte, byte };
+/* to * N + from: version, data, acks */
+chan rsp[N * N] = [CAP] of { mtype, byte, byte, byte, bit };
+/* slice -> home: DONE, OWN_ACK */
+chan hrs[N] = [CAP] of { mtype, bit };
 
 /* caches */
 mtype st[N] = I;
@@ -166,7 +170,8 @@ inline on_forward(i, type, who, v, acks)
 		begin_revoke(i, FWD_GETM, who, acks)
 	:: type == INV && (st[i] == I || st[i] == IS_D || st[i] == IM_AD) ->
 		RSP(who, i)!INV_ACK, 0, 0, 0, 0
-	:: type == INV && (st[i] == S || st[i] == O || st[i] == SM_AD || st[i] == OM_AD || st[i] == OI_A) ->
+	:: type == INV && (st[i] == S || st[i] == O || st[i] == SM_AD || st[i] == OM_AD ||
+		st[i] == OI_A) ->
 		assert(v == ver[i]);
 #ifdef BUG3
 		if
@@ -235,34 +240,53 @@ inline ask_write(i, upgrade)
 	req[i]!GETM, ver[i], upgrade
 }
 
+#define GOT_FROM(j) RSP(i, j)?t, v, d, a, f; on_response(i, t, v, d, a, f)
+
+/* Locals do not outlive a step: they would only multiply the states. */
+inline forget()
+{
+	t = NONE;
+	who = 0;
+	v = 0;
+	d = 0;
+	a = 0;
+	f = 0;
+	check()
+}
+
 proctype cache(byte i)
 {
 	mtype t;
-	byte who, v, d, a, from;
+	byte who, v, d, a;
 	bit f;
 
 end:	do
 	/* what this slice wants */
-	:: atomic { ops[i] < OPS && FREE(i) && st[i] == I -> ops[i]++; st[i] = IS_D; req[i]!GETS, 0, 0; check() }
-	:: atomic { ops[i] < OPS && FREE(i) && rev[i] == NONE && (st[i] == I || st[i] == S || st[i] == O) ->
+	:: atomic { ops[i] < OPS && FREE(i) && st[i] == I ->
+		ops[i]++; st[i] = IS_D; req[i]!GETS, 0, 0; check() }
+	:: atomic { ops[i] < OPS && FREE(i) && rev[i] == NONE &&
+		(st[i] == I || st[i] == S || st[i] == O) ->
 		ops[i]++;
 		if
 		:: st[i] == I -> st[i] = IM_AD; ask_write(i, 0)
 		:: st[i] == S -> st[i] = SM_AD; ask_write(i, 1)
 		:: st[i] == O -> st[i] = OM_AD; ask_write(i, 1)
 		fi; check() }
-	:: atomic { ops[i] < OPS && i != 0 && rev[i] == NONE && (st[i] == S || st[i] == O || st[i] == M) ->
+	:: atomic { ops[i] < OPS && i != 0 && rev[i] == NONE &&
+		(st[i] == S || st[i] == O || st[i] == M) ->
 		ops[i]++; rev[i] = EVICT }
 	/* the run-time has unmapped */
 	:: atomic { rev[i] != NONE && FREE(i) -> gave(i); check() }
 	/* messages */
-	:: atomic { i == 0 && pull -> pull = false; assert(st[0] == I); st[0] = IM_AD; ask_write(0, 0) }
-	:: atomic { (i == 0 || FREE(i)) && len(fwd[i]) > 0 -> fwd[i]?t, who, v, a; on_forward(i, t, who, v, a); check(); t = NONE; who = 0; v = 0; a = 0 }
-	:: atomic { i == 0 && len(RSP(0, 0)) > 0 -> RSP(0, 0)?t, v, d, a, f; on_response(0, t, v, d, a, f); check(); t = NONE; v = 0; d = 0; a = 0; f = 0 }
-	:: atomic { FREE(i) && (i != 0 && len(RSP(i, 0))) > 0 -> RSP(i, 0)?t, v, d, a, f; on_response(i, t, v, d, a, f); check(); t = NONE; v = 0; d = 0; a = 0; f = 0 }
-	:: atomic { FREE(i) && len(RSP(i, 1)) > 0 -> RSP(i, 1)?t, v, d, a, f; on_response(i, t, v, d, a, f); check(); t = NONE; v = 0; d = 0; a = 0; f = 0 }
+	:: atomic { i == 0 && pull ->
+		pull = false; assert(st[0] == I); st[0] = IM_AD; ask_write(0, 0) }
+	:: atomic { (i == 0 || FREE(i)) && len(fwd[i]) > 0 ->
+		fwd[i]?t, who, v, a; on_forward(i, t, who, v, a); forget() }
+	:: atomic { i == 0 && len(RSP(0, 0)) > 0 -> GOT_FROM(0); forget() }
+	:: atomic { FREE(i) && i != 0 && len(RSP(i, 0)) > 0 -> GOT_FROM(0); forget() }
+	:: atomic { FREE(i) && len(RSP(i, 1)) > 0 -> GOT_FROM(1); forget() }
 #if N > 2
-	:: atomic { FREE(i) && len(RSP(i, 2)) > 0 -> RSP(i, 2)?t, v, d, a, f; on_response(i, t, v, d, a, f); check(); t = NONE; v = 0; d = 0; a = 0; f = 0 }
+	:: atomic { FREE(i) && len(RSP(i, 2)) > 0 -> GOT_FROM(2); forget() }
 #endif
 	od
 }
@@ -317,8 +341,10 @@ inline pass_on(k)
 		put_behind = true;
 		put_from = sv_from;
 		if
-		:: fifo??[GETM, 0, _, _] -> fifo??GETM, 0, sv_up, sv_ver; sv_kind = GETM; sv_from = 0; hs = IDLE
-		:: fifo??[GETS, 0, _, _] -> fifo??GETS, 0, sv_up, sv_ver; sv_kind = GETS; sv_from = 0; hs = IDLE
+		:: fifo??[GETM, 0, _, _] ->
+			fifo??GETM, 0, sv_up, sv_ver; sv_kind = GETM; sv_from = 0; hs = IDLE
+		:: fifo??[GETS, 0, _, _] ->
+			fifo??GETS, 0, sv_up, sv_ver; sv_kind = GETS; sv_from = 0; hs = IDLE
 		:: else -> hs = BUSY_P; pull = true
 		fi
 	fi;
@@ -420,6 +446,9 @@ inline on_answer(i, t, yes, n)
 	serve(n)
 }
 
+#define REQ_FROM(j) req[j]?t, v, f; on_request(j, t, v, f, n); t = NONE; v = 0; f = 0; check()
+#define HRS_FROM(j) hrs[j]?t, f; on_answer(j, t, f, n); t = NONE; f = 0; check()
+
 proctype home()
 {
 	mtype t;
@@ -427,13 +456,13 @@ proctype home()
 	bit f;
 
 end:	do
-	:: atomic { req[0]?t, v, f -> on_request(0, t, v, f, n); check(); t = NONE; v = 0; f = 0 }
-	:: atomic { hrs[0]?t, f -> on_answer(0, t, f, n); check(); t = NONE; f = 0 }
-	:: atomic { !LOOP && len(req[1]) > 0 -> req[1]?t, v, f; on_request(1, t, v, f, n); check(); t = NONE; v = 0; f = 0 }
-	:: atomic { !LOOP && len(hrs[1]) > 0 -> hrs[1]?t, f; on_answer(1, t, f, n); check(); t = NONE; f = 0 }
+	:: atomic { len(req[0]) > 0 -> REQ_FROM(0) }
+	:: atomic { len(hrs[0]) > 0 -> HRS_FROM(0) }
+	:: atomic { !LOOP && len(req[1]) > 0 -> REQ_FROM(1) }
+	:: atomic { !LOOP && len(hrs[1]) > 0 -> HRS_FROM(1) }
 #if N > 2
-	:: atomic { !LOOP && len(req[2]) > 0 -> req[2]?t, v, f; on_request(2, t, v, f, n); check(); t = NONE; v = 0; f = 0 }
-	:: atomic { !LOOP && len(hrs[2]) > 0 -> hrs[2]?t, f; on_answer(2, t, f, n); check(); t = NONE; f = 0 }
+	:: atomic { !LOOP && len(req[2]) > 0 -> REQ_FROM(2) }
+	:: atomic { !LOOP && len(hrs[2]) > 0 -> HRS_FROM(2) }
 #endif
 	od
 }
