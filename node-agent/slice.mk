@@ -9,4 +9,21 @@ node_agent_libslice_a_SOURCES = \
 	node-agent/route_intr.c \
 	node-agent/route_mmio.c \
 	node-agent/rv64_boot.c node-agent/rv64_boot.h \
-	node-agent/rv64_fdt.c node-agent/rv64_fdt.h
+	node-agent/rv64_fdt.c node-agent/rv64_fdt.h \
+	node-agent/slice.h node-agent/slice_spec.c
+
+libexec_PROGRAMS += mirrorball-slice
+mirrorball_slice_SOURCES = \
+	node-agent/slice_build.c \
+	node-agent/slice_devices.c \
+	node-agent/slice_env.c \
+	node-agent/slice_life.c \
+	node-agent/slice_main.c \
+	node-agent/slice_net.c \
+	node-agent/slice_ports.c \
+	node-agent/slice_sandbox.c \
+	node-agent/slice_stats.c
+mirrorball_slice_LDADD = node-agent/libslice.a $(SLICE_CTL_LIBS) vcpu/libvcpu.a $(VIO_LIBS) \
+	dsm/libdsm.a $(XPORT_LIBS) $(CTL_LIBS) $(BASE_LIBS) $(FABRIC_LIBS) \
+	$(SECCOMP_LIBS) $(FDT_LIBS) -lm
+dist_man_MANS += node-agent/mirrorball-slice.8

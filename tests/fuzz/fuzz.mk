@@ -27,6 +27,8 @@ FUZZ += tests/fuzz/fz_pci_cfg
 tests_fuzz_fz_pci_cfg_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
 FUZZ += tests/fuzz/fz_virtq
 tests_fuzz_fz_virtq_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
+FUZZ += tests/fuzz/fz_wire_vm
+tests_fuzz_fz_wire_vm_LDADD = proto/libwire.a $(FZ_LIBS)
 FUZZ += tests/fuzz/fz_rv_guest
 tests_fuzz_fz_rv_guest_LDADD = vcpu/libvcpu.a $(FZ_LIBS)
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sched.h>
+
 #include "vcpu/rv64/rv_amo.h"
 
 #include "vcpu/rv64/rv_mmu.h"
@@ -83,10 +85,17 @@ static bool swap_exclusive(
 	for (unsigned i = 0; i < EXCL_TRIES; i++) {
 		switch (ram->ops->excl_begin(ram->ctx, slot, gpa_page((gpa_t){pa}), h->res_gen)) {
 		case DSM_EXCL_LOST:
+			/*
+			 *  The page is leaving or has left; the guest will ask again at once. Whoever
+			 *  takes it away may need this core for it.
+			 */
+			sched_yield();
 			return false;
 		case DSM_EXCL_READONLY:
 			/* A write that changes nothing: may wait for the page to become ours. */
 			atomic_fetch_or((_Atomic uint32_t *)(void *)(host - (pa & 3)), 0);
+			if (i > 0)
+				sched_yield();
 			continue;
 		case DSM_EXCL_OK:
 			break;

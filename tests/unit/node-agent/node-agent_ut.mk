@@ -5,8 +5,10 @@ check_PROGRAMS += tests/unit/node-agent/slice_ut tests/unit/node-agent/route_ut
 TESTS += tests/unit/node-agent/slice_ut tests/unit/node-agent/route_ut
 tests_unit_node_agent_slice_ut_SOURCES = \
 	tests/unit/node-agent/gclock_ut.c \
-	tests/unit/node-agent/rv64_boot_ut.c
-tests_unit_node_agent_slice_ut_LDADD = node-agent/libslice.a dsm/libdsm.a $(FDT_LIBS) $(UT_LIBS)
+	tests/unit/node-agent/rv64_boot_ut.c \
+	tests/unit/node-agent/slice_spec_ut.c
+tests_unit_node_agent_slice_ut_LDADD = node-agent/libslice.a dsm/libdsm.a $(CTL_LIBS) \
+	$(FDT_LIBS) $(UT_LIBS)
 tests_unit_node_agent_route_ut_SOURCES = tests/unit/node-agent/route_ut.c
 tests_unit_node_agent_route_ut_LDADD = node-agent/libslice.a vio/libvio.a $(XPORT_LIBS) $(UT_LIBS)
 include tests/unit/node-agent/agent_ut.mk

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "node-agent/slice.h"
+#include "proto/rv64_map.h"
+
+/* Memory of a guest node comes in these units: the size of the guest kernel's memory sections. */
+#define NODE_UNIT_BYTES (UINT64_C(128) << 20)
+
+static PRINTF_LIKE(2, 3) int refuse(struct slice *s, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(s->ctl_text, sizeof(s->ctl_text), fmt, ap);
+	va_end(ap);
+	return ERR_INVAL;
+}
+
+static int take_fds(struct slice *s, const int *fds)
+{
+	for (uint32_t i = 0; i < s->spec.n_fds; i++) {
+		const char *name = s->spec.fds[i].name;
+		int *slot = NULL;
+		if (strcmp(name, "kernel") == 0)
+			slot = &s->fds.kernel;
+		else if (strcmp(name, "initrd") == 0)
+			slot = &s->fds.initrd;
+		else if (strcmp(name, "userfaultfd") == 0)
+			slot = &s->fds.uffd;
+		else if (strncmp(name, "disk", 4) == 0 && name[4] >= '0' && name[4] <= '7' &&
+			 name[5] == '\0')
+			slot = &s->fds.disk[name[4] - '0'];
+		if (slot == NULL || *slot >= 0) {
+			close(fds[i]);
+			continue;
+		}
+		*slot = fds[i];
+	}
+	return 0;
+}
+
+/* Slices in order: contiguous vCPUs from 0, contiguous memory from the start of RAM. */
+static int take_parts(struct slice *s)
+{
+	const struct ctl_slice_spec *spec = &s->spec;
+	uint64_t at = RV64_RAM_BASE, limit = RV64_PCI64_BASE;
+	uint32_t vcpu = 0;
+	if (spec->n_slices == 0 || spec->n_slices > SLICE_MAX)
+		return refuse(s, "a VM has 1 to %d slices", SLICE_MAX);
+	if (spec->vcpus == 0 || spec->vcpus > VCPU_MAX)
+		return refuse(s, "a VM has 1 to %d vCPUs", VCPU_MAX);
+	s->n_nodes = spec->n_slices;
+	s->nodes = calloc(s->n_nodes, sizeof(*s->nodes));
+	s->vcpu_slice = calloc(spec->vcpus, sizeof(*s->vcpu_slice));
+	s->vcpu_node = calloc(spec->vcpus, sizeof(*s->vcpu_node));
+	if (s->nodes == NULL || s->vcpu_slice == NULL || s->vcpu_node == NULL)
+		return ERR_NO_MEMORY;
+	bool found = false;
+	for (uint32_t i = 0; i < spec->n_slices; i++) {
+		const struct ctl_slice_part *p = &spec->slices[i];
+		if (p->slice >= SLICE_MAX || p->vcpu_first != vcpu || p->vcpus == 0 ||
+			p->vcpus > spec->vcpus - vcpu)
+			return refuse(s, "slice %u: its vCPUs do not follow those before it", i);
+		if (p->memory_bytes == 0 || p->memory_bytes % NODE_UNIT_BYTES != 0 ||
+			p->memory_bytes > limit - at)
+			return refuse(s, "slice %u: memory must be a multiple of 128 MiB", i);
+		if (i > 0 && p->slice <= spec->slices[i - 1].slice)
+			return refuse(s, "slice %u: ids must rise", i);
+		s->nodes[i] = (struct dsm_node){
+			.slice = {(uint16_t)p->slice}, .start = {at}, .bytes = p->memory_bytes};
+		for (uint32_t v = 0; v < p->vcpus; v++) {
+			s->vcpu_slice[vcpu + v] = s->nodes[i].slice;
+			s->vcpu_node[vcpu + v] = (uint16_t)i;
+		}
+		if (p->slice == spec->slice) {
+			s->self_node = i;
+			s->n_vcpus = p->vcpus;
+			found = true;
+		}
+		at += p->memory_bytes;
+		vcpu += p->vcpus;
+	}
+	if (!found)
+		return refuse(s, "this slice, %u, is not in the list of slices", spec->slice);
+	if (vcpu != spec->vcpus)
+		return refuse(s, "the slices have %u vCPUs, the VM %u", vcpu, spec->vcpus);
+	s->self = s->nodes[s->self_node].slice;
+	s->leader = s->nodes[0].slice;
+	return 0;
+}
+
+static int take_options(struct slice *s)
+{
+	const struct ctl_slice_spec *spec = &s->spec;
+	if (spec->engine[0] != '\0' && strcmp(spec->engine, "rv64") != 0)
+		return refuse(s, "engine '%s' is not known; there is: rv64", spec->engine);
+	s->svadu = true;
+	if (strcmp(spec->cpu, "svadu=off") == 0)
+		s->svadu = false;
+	else if (spec->cpu[0] != '\0' && strcmp(spec->cpu, "svadu=on") != 0)
+		return refuse(s, "cpu option '%s' is not known; there are: svadu=on, svadu=off",
+			spec->cpu);
+	if (spec->net[0] != '\0' && strcmp(spec->net, "none") != 0 &&
+		strcmp(spec->net, "user") != 0)
+		return refuse(s, "network '%s' is not known; there are: user, none", spec->net);
+	if (slice_is_leader(s) && s->fds.kernel < 0)
+		return refuse(s, "the first slice got no kernel");
+	return 0;
+}
+
+const char *slice_option(const struct slice *s, const char *name)
+{
+	for (uint32_t i = 0; i < s->spec.n_options; i++) {
+		if (strcmp(s->spec.options[i].name, name) == 0)
+			return s->spec.options[i].value;
+	}
+	return NULL;
+}
+
+static bool has_word(const char *line, const char *prefix)
+{
+	for (const char *p = line; (p = strstr(p, prefix)) != NULL; p++) {
+		if (p == line || p[-1] == ' ')
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Debian's riscv64 kernel has no driver for a panic device, but it can be told to reset warm after
+ * a panic and cold otherwise (Documentation/admin-guide/kernel-parameters.txt, "reboot=panic_..."),
+ * and SBI SRST carries which. A command line that speaks of either parameter itself is left alone.
+ */
+static void take_append(struct slice *s)
+{
+	const char *append = s->spec.append;
+	s->warm_is_panic = !has_word(append, "panic=") && !has_word(append, "reboot=");
+	snprintf(s->append, sizeof(s->append), "%s%s%s", append,
+		s->warm_is_panic && append[0] != '\0' ? " " : "",
+		s->warm_is_panic ? "panic=-1 reboot=panic_warm" : "");
+}
+
+int slice_spec_take(struct slice *s, const struct ctl_slice_spec *spec, const int *fds)
+{
+	s->ctl_text[0] = '\0';
+	int err = ctl_msg_copy(CTL_MSG_slice_spec, &s->spec, spec);
+	if (err != 0) {
+		for (uint32_t i = 0; i < spec->n_fds; i++)
+			close(fds[i]);
+		return err;
+	}
+	err = take_fds(s, fds);
+	if (err == 0)
+		err = take_parts(s);
+	if (err == 0)
+		err = take_options(s);
+#ifdef PLANT_BUGS
+	const char *plant = slice_option(s, "plant");
+	if (plant != NULL && strcmp(plant, "no-causality") == 0)
+		s->planted |= SLICE_PLANT_NO_CAUSALITY;
+#endif
+	if (err == 0)
+		take_append(s);
+	return err;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void slice_spec_drop(struct slice *s)
+{
+	close_fd(&s->fds.kernel);
+	close_fd(&s->fds.initrd);
+	close_fd(&s->fds.uffd);
+	for (size_t i = 0; i < ARRAY_SIZE(s->fds.disk); i++)
+		close_fd(&s->fds.disk[i]);
+	free(s->nodes);
+	free(s->vcpu_slice);
+	free(s->vcpu_node);
+	ctl_msg_fini(CTL_MSG_slice_spec, &s->spec);
+}

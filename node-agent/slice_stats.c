@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "node-agent/slice.h"
+#include "proto/xport.h"
+
+/* The counters of `mirrorball vm stats`, under names that scripts may rely on. */
+
+static void put(struct slice_ctl_stats *out, const char *name, const char *unit, uint64_t value)
+{
+	slice_ctl_stat(out, name, unit, value > INT64_MAX ? INT64_MAX : (int64_t)value);
+}
+
+static void put_memory(struct slice *s, struct slice_ctl_stats *out)
+{
+	struct dsm_stats d;
+	dsm_stats_get(s->dsm, &d);
+	put(out, "fault.read", "pages", d.read_faults);
+	put(out, "fault.write", "pages", d.write_faults);
+	put(out, "fault.upgrade", "pages", d.upgrades);
+	put(out, "page.fetched", "pages", d.fetched);
+	put(out, "page.sent", "pages", d.sent);
+	put(out, "page.invalidated", "pages", d.invalidated);
+	put(out, "page.put", "pages", d.put);
+	put(out, "page.owned", "pages", d.pages_owned);
+	put(out, "page.shared", "pages", d.pages_shared);
+	put(out, "fault.latency.p50", "ns", d.latency_p50_ns);
+	put(out, "fault.latency.p99", "ns", d.latency_p99_ns);
+	put(out, "hold.taken", "1", d.holds);
+	put(out, "hold.timeout", "1", d.hold_timeouts);
+}
+
+static void put_fabric(struct slice *s, struct slice_ctl_stats *out)
+{
+	if (s->xport == NULL)
+		return;
+	struct xport_stats x;
+	s->xport->ops->stats(s->xport, &x);
+	put(out, "fabric.out", "bytes", x.bytes_out);
+	put(out, "fabric.in", "bytes", x.bytes_in);
+	put(out, "fabric.frames.out", "1", x.frames_out);
+	put(out, "fabric.frames.in", "1", x.frames_in);
+	put(out, "fabric.credit.waits", "1", x.credit_waits);
+}
+
+static void put_vcpus(struct slice *s, struct slice_ctl_stats *out)
+{
+	struct vcpu_stats sum = {0};
+	for (unsigned i = 0; i < s->n_vcpus; i++) {
+		struct vcpu_stats v;
+		vcpu_stats_get(s->vcpus[i].vcpu, &v);
+		sum.instructions += v.instructions;
+		sum.traps += v.traps;
+		sum.interrupts += v.interrupts;
+		sum.wfi += v.wfi;
+		sum.mmio += v.mmio;
+		sum.fences += v.fences;
+		sum.sc_failed += v.sc_failed;
+	}
+	put(out, "vcpu.count", "1", s->n_vcpus);
+	put(out, "vcpu.instructions", "1", sum.instructions);
+	put(out, "vcpu.traps", "1", sum.traps);
+	put(out, "vcpu.interrupts", "1", sum.interrupts);
+	put(out, "vcpu.wfi", "1", sum.wfi);
+	put(out, "vcpu.mmio", "1", sum.mmio);
+	put(out, "vcpu.fences", "1", sum.fences);
+	put(out, "vcpu.sc.failed", "1", sum.sc_failed);
+}
+
+static void put_routes(struct slice *s, struct slice_ctl_stats *out)
+{
+	struct route_stats r;
+	route_stats_get(s->route, &r);
+	put(out, "interrupt.out", "1", r.intr_out);
+	put(out, "interrupt.in", "1", r.intr_in);
+	put(out, "device.loads", "1", r.loads);
+	put(out, "device.stores", "1", r.stores);
+}
+
+void slice_stats(struct slice *s, struct slice_ctl_stats *out)
+{
+	if (sm_state(&s->life) < SLICE_BUILT || sm_state(&s->life) == SLICE_ENDED)
+		return;
+	put_memory(s, out);
+	put_fabric(s, out);
+	put_vcpus(s, out);
+	put_routes(s, out);
+	put(out, "guest.resets", "1", s->resets);
+	put(out, "clock.guest", "ns", gclock_now(&s->guest_clock));
+	put(out, "clock.advances", "1", atomic_load(&s->guest_clock.advances));
+	put(out, "clock.advance.max", "ns", atomic_load(&s->guest_clock.max_advance_ns));
+}
