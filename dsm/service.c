@@ -372,8 +372,8 @@ static void service_end(struct dsm *dsm)
 
 /*
  * This thread works for microseconds at a time, and vCPUs of several hosts wait for it: ask the
- * scheduler for short turns, so that it runs at once when woken beside vCPUs that never sleep. Needs
- * no privilege; kernels before 6.12 take no notice.
+ * scheduler for short turns, so that it runs at once when woken beside vCPUs that never sleep. It
+ * needs no privilege; kernels before 6.12 take no notice.
  */
 static void ask_short_turns(void)
 {

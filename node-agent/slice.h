@@ -95,8 +95,7 @@ struct slice {
 
 	/* What the specification says, in the forms that are used. Constant once built. */
 	slice_id_t self;
-	slice_id_t
-		leader; /* has the devices, loads the guest and decides its resets: the first slice */
+	slice_id_t leader; /* the first slice: has the devices, loads and resets the guest */
 	struct dsm_node *nodes;
 	size_t n_nodes;
 	unsigned self_node;
@@ -153,7 +152,7 @@ struct slice {
 
 #define SLICE_MAGIC 0x736c6963u
 
-/* Planted bugs (configure --enable-plant), switched on by the option "plant" of the specification. */
+/* Planted bugs (configure --enable-plant), switched on by the option "plant". */
 enum slice_plant { SLICE_PLANT_NO_CAUSALITY = 1 };
 #ifdef PLANT_BUGS
 #define SLICE_PLANTED(s, what) (((s)->planted & (what)) != 0)

@@ -42,7 +42,7 @@ static void device_msi(void *ctx, gpa_t addr, uint32_t data)
 	struct slice *s = ctx;
 	uint64_t off = addr.v - RV64_IMSIC_S_BASE;
 	uint64_t hart = off / RV64_IMSIC_STRIDE;
-	/* AIA section 3.5: seteipnum_le is the first word of a file's page; the rest takes nothing. */
+	/* AIA section 3.5: seteipnum_le is the first word of a file's page. */
 	if (addr.v < RV64_IMSIC_S_BASE || off % RV64_IMSIC_STRIDE != 0 || hart >= s->spec.vcpus ||
 		data == 0)
 		return;

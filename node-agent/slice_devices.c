@@ -58,7 +58,7 @@ static int add_disk(struct slice *s, unsigned i)
 	return err;
 }
 
-/* The network that the fabric is on, when its address is an IPv4 one of an interface of this host. */
+/* The network that the fabric is on, when its address is an IPv4 one of this host. */
 static bool fabric_range(const struct slice *s, struct vio_net_range *out)
 {
 	struct ifaddrs *all;

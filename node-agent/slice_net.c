@@ -214,7 +214,7 @@ void slice_net_close(struct slice *s)
 	ctl_msg_fini(CTL_MSG_slice_mesh, &s->mesh);
 }
 
-/* ---- messages about the life of the VM --------------------------------------------------------- */
+/* ---- messages about the life of the VM ----------------------------------------------------- */
 
 void slice_net_send(struct slice *s, slice_id_t to, const struct wire_vm_msg *m)
 {

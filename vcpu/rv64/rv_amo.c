@@ -86,8 +86,8 @@ static bool swap_exclusive(
 		switch (ram->ops->excl_begin(ram->ctx, slot, gpa_page((gpa_t){pa}), h->res_gen)) {
 		case DSM_EXCL_LOST:
 			/*
-			 *  The page is leaving or has left; the guest will ask again at once. Whoever
-			 *  takes it away may need this core for it.
+			 *  The page is leaving or has left; the guest will ask again at once.
+			 *  Whoever takes it away may need this core for it.
 			 */
 			sched_yield();
 			return false;

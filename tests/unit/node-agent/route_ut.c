@@ -118,7 +118,7 @@ void vcpu_idle(struct vcpu *v, uint64_t deadline_ns)
 		CHECK(step() == 0);
 		return;
 	}
-	/* Nothing on the wire: a fence that was put off, the device thread, or the end of the test. */
+	/* Nothing on the wire: a fence that was put off, or the device thread. */
 	for (unsigned i = 0; i < VCPUS; i++) {
 		if (vcpus[i].done != NULL) {
 			void (*done)(void *) = vcpus[i].done;
