@@ -120,6 +120,8 @@ struct slice {
 
 	struct xport_ofi *listener;
 	struct xport *xport;
+	_Atomic uint64_t heard_ns[SLICE_MAX]; /* host time of the latest message of each slice */
+	struct loop_timer *lease_timer;
 	struct ctl_slice_mesh mesh; /* owns the strings of fabric_peers */
 	struct xport_ofi_peer *fabric_peers;
 	unsigned n_peers;

@@ -17,8 +17,9 @@
  */
 
 /* How long connecting may take: the slowest host of the VM may still be allocating memory. */
-#define JOIN_NS        UINT64_C(30000000000)
-#define CLOCK_EVERY_NS UINT64_C(100000000)
+#define JOIN_NS          UINT64_C(30000000000)
+#define LEASE_DEFAULT_NS UINT64_C(5000000000)
+#define CLOCK_EVERY_NS   UINT64_C(100000000)
 
 /* ---- what the transport calls, on its progress thread -------------------------------------- */
 
@@ -43,6 +44,8 @@ static int other_message(void *arg, const struct xport_rx *rx)
 	int err = wire_vm_decode(rx->type, rx->head, rx->head_bytes, &n.msg);
 	if (err != 0)
 		return err;
+	if (rx->type == WIRE_VM_ALIVE)
+		return 0;
 	if (rx->type < WIRE_VM_PARK)
 		return route_message(s->route, rx->peer, &n.msg);
 	slice_post(s, life_on_main, &n, sizeof(n));
@@ -52,6 +55,9 @@ static int other_message(void *arg, const struct xport_rx *rx)
 static int on_message(void *arg, const struct xport_rx *rx)
 {
 	struct slice *s = arg;
+	/* Relaxed: the lease looks at it ten times before it matters. */
+	atomic_store_explicit(
+		&s->heard_ns[rx->peer.v], clock_now_ns(clock_host()), memory_order_relaxed);
 	return dsm_xport_message(s->dsm, rx);
 }
 
@@ -98,6 +104,55 @@ static const struct xport_handler handler = {
 	.now = guest_now,
 	.observe = guest_observe,
 };
+
+/* ---- the lease ------------------------------------------------------------------------------ */
+
+static uint64_t lease_ns(const struct slice *s)
+{
+	return s->spec.lease_ms == 0 ? LEASE_DEFAULT_NS : s->spec.lease_ms * UINT64_C(1000000);
+}
+
+static void check_peer(struct slice *s, slice_id_t peer, uint64_t now)
+{
+	uint64_t heard = atomic_load_explicit(&s->heard_ns[peer.v], memory_order_relaxed);
+	char why[WIRE_VM_WHY_MAX + 1];
+	if (now <= heard || now - heard < lease_ns(s))
+		return;
+	slice_id_t a = {MIN(s->self.v, peer.v)}, b = {MAX(s->self.v, peer.v)};
+	snprintf(
+		why, sizeof(why), "the connection between slice %u and slice %u is lost", a.v, b.v);
+	log_error(slice, "nothing heard of slice %u for %llu ms", peer.v,
+		(unsigned long long)((now - heard) / 1000000));
+	slice_life_end(s, VM_END_SLICE_LOST, a, b, why);
+}
+
+/*
+ * The lease is among the slices: one that has not heard from every other for T stops by itself, so
+ * a link that goes silent without closing, or a host that hangs, leaves no half of the VM running.
+ */
+static void lease_tick(void *arg)
+{
+	struct slice *s = arg;
+	OBJ_CHECK(s, SLICE_MAGIC);
+	uint64_t now = clock_now_ns(clock_host());
+	slice_net_send_all(s, &(struct wire_vm_msg){.type = WIRE_VM_ALIVE});
+	for (size_t i = 0; i < s->n_nodes; i++) {
+		if (!slice_eq(s->nodes[i].slice, s->self))
+			check_peer(s, s->nodes[i].slice, now);
+	}
+	loop_timer_arm(s->lease_timer, lease_ns(s) / 10);
+}
+
+static int lease_start(struct slice *s)
+{
+	uint64_t now = clock_now_ns(clock_host());
+	for (size_t i = 0; i < s->n_nodes; i++)
+		atomic_store(&s->heard_ns[s->nodes[i].slice.v], now);
+	int err = loop_timer_create(s->loop, lease_tick, s, &s->lease_timer);
+	if (err == 0)
+		loop_timer_arm(s->lease_timer, 0);
+	return err;
+}
 
 /* ---- listening and connecting ---------------------------------------------------------------- */
 
@@ -165,6 +220,8 @@ static void joined(struct slice *s, const void *what)
 		route_start(s->route, s->xport);
 		err = dsm_start(s->dsm, s->xport, other_message, s);
 	}
+	if (err == 0)
+		err = lease_start(s);
 	slice_life_connected(s, err);
 }
 
@@ -196,6 +253,9 @@ int slice_net_connect(struct slice *s)
 
 void slice_net_stop(struct slice *s)
 {
+	if (s->lease_timer != NULL)
+		loop_timer_destroy(s->lease_timer);
+	s->lease_timer = NULL;
 	if (s->joining)
 		pthread_join(s->join_thread, NULL);
 	s->joining = false;
