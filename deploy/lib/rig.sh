@@ -15,6 +15,19 @@ rig_cli()
 	MIRRORBALL_COORDINATOR=$RIG_COORDINATOR MIRRORBALL_PKI=$RUN_DIR/pki "$BUILD_DIR/mirrorball" "$@"
 }
 
+# rig__client ARG...: the same with our standard input, in the background of a wait: a shell runs its traps during that and
+# not while a program is in the foreground, and SIGTERM has to end a run at once.
+rig__client()
+{
+	local rc
+	MIRRORBALL_COORDINATOR=$RIG_COORDINATOR MIRRORBALL_PKI=$RUN_DIR/pki "$BUILD_DIR/mirrorball" "$@" <&0 &
+	RIG_CLIENT=$!
+	wait "$RIG_CLIENT"
+	rc=$?
+	RIG_CLIENT=''
+	return $rc
+}
+
 # rig_spawn NAME HOST CMD...: a daemon with its log; HOST is its number, 0 the centre. Its pid goes to RUN_DIR/NAME.pid.
 rig_spawn()
 {
@@ -150,7 +163,7 @@ rig_vm_reason()
 rig_exec()
 {
 	rig_cli vm console "$RIG_VM" </dev/null >"$LOG_DIR/console.log" 2>>"$MB_LOG" &
-	rig_cli vm exec "$RIG_VM" --timeout "$2" -- "$1"
+	rig__client vm exec "$RIG_VM" --timeout "$2" -- "$1"
 	RIG_STATUS=$?
 	case $RIG_STATUS in
 	200) fail "the command could not be run" "see the reason above and the logs" && RIG_STATUS=205 ;;
@@ -175,7 +188,7 @@ rig_console()
 		(sleep "$1"; : >"$RUN_DIR/over"; rig_cli vm stop "$RIG_VM" >>"$MB_LOG" 2>&1) &
 		watch=$!
 	fi
-	rig_cli vm console "$RIG_VM"
+	rig__client vm console "$RIG_VM"
 	rc=$?
 	[ -z "$watch" ] || kill "$watch" 2>/dev/null
 	if [ -e "$RUN_DIR/over" ]; then
@@ -194,6 +207,11 @@ rig_console()
 rig_down()
 {
 	local i
+	if [ -n "${RIG_CLIENT:-}" ]; then
+		# It restores the terminal.
+		kill -TERM "$RIG_CLIENT" 2>/dev/null
+		wait "$RIG_CLIENT" 2>/dev/null
+	fi
 	if rig_alive coordinator; then
 		export MIRRORBALL_COORDINATOR=$RIG_COORDINATOR MIRRORBALL_PKI=$RUN_DIR/pki
 		timeout 15 "$BUILD_DIR/mirrorball" vm stop "$RIG_VM" >>"$MB_LOG" 2>&1
