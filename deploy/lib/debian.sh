@@ -115,6 +115,7 @@ debian__download()
 
 # What no guest of ours looks at: documents, translations, tables of hardware, a compiler for graphics, and drivers of
 # devices that the machine never has. Nearly all of what there would be to unpack.
+# shellcheck disable=SC2034 # for those who source this
 MB_DEBIAN_LEAN=(--wildcards --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*'
 	--exclude='./usr/lib/udev/hwdb.d/*' --exclude='./usr/lib/systemd/catalog/*' --exclude='*/libLLVM*' --exclude='*/libgallium-*'
 	--exclude='*/libz3.so*' --exclude='*/kernel/sound/*'
