@@ -32,6 +32,8 @@ tests_fuzz_fz_wire_vm_LDADD = proto/libwire.a $(FZ_LIBS)
 FUZZ += tests/fuzz/fz_rv_guest
 tests_fuzz_fz_rv_guest_LDADD = vcpu/libvcpu.a $(FZ_LIBS)
 
+include tests/fuzz/fz_xport.mk
+
 EXTRA_DIST += tests/fuzz/README.md tests/fuzz/corpora
 
 FUZZ += tests/fuzz/fz_wire_ctl tests/fuzz/fz_ctl_conn tests/fuzz/fz_exec_line

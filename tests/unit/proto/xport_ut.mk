@@ -2,6 +2,8 @@
 check_PROGRAMS += tests/unit/proto/xport_ut
 TESTS += tests/unit/proto/xport_ut
 tests_unit_proto_xport_ut_SOURCES = \
+	tests/unit/proto/seal_ut.c \
+	tests/unit/proto/wire_frame_ut.c \
 	tests/unit/proto/wire_vm_ut.c \
 	tests/unit/proto/xport_mem_ut.c \
 	tests/unit/proto/xport_ofi_ut.c
