@@ -127,6 +127,7 @@ struct slice {
 	unsigned n_peers;
 	pthread_t join_thread;
 	bool joining;
+	struct xport *join_xport; /* the thread's until it has been joined */
 
 	struct slice_port_link ports[SLICE_PORT_N];
 	struct stream *hvc; /* virtio's own console, which nobody hears: the console is the UART */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include <stdarg.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,6 +67,8 @@ static void go(struct slice *s, const struct wire_vm_msg *m)
 
 static void loaded(struct slice *s, const void *what)
 {
+	if (!s->boot_running)
+		return; /* unbuilding has waited for it already */
 	pthread_join(s->boot_thread, NULL);
 	s->boot_running = false;
 	if (ending(s))
@@ -83,8 +85,11 @@ static void loaded(struct slice *s, const void *what)
 	run_here(s);
 	say.u.go.origin_ns = (uint64_t)-atomic_load(&s->guest_clock.offset_ns);
 	slice_net_send_all(s, &say);
-	int sbi = vcpu_hsm_start(s->vcpus[0].vcpu, s->boot.pc.v, s->boot.fdt.v);
-	CHECK(sbi == 0);
+	if (vcpu_hsm_start(s->vcpus[0].vcpu, s->boot.pc.v, s->boot.fdt.v) != 0) {
+		/* Only another slice's HART_START can have come before. */
+		slice_life_end(s, VM_END_FAILED, s->self, s->self, "hart 0 was started by a peer");
+		return;
+	}
 	if (first)
 		slice_ctl_done(s->ctl);
 	else
@@ -124,11 +129,15 @@ static void load(struct slice *s)
 
 /* ---- reset ---------------------------------------------------------------------------------- */
 
+static bool is_parked(const struct slice *s, slice_id_t who)
+{
+	return (s->parked[who.v / 64] >> (who.v % 64) & 1) != 0;
+}
+
 static bool all_parked(const struct slice *s)
 {
 	for (size_t i = 0; i < s->n_nodes; i++) {
-		uint16_t id = s->nodes[i].slice.v;
-		if ((s->parked[id / 64] >> (id % 64) & 1) == 0)
+		if (!is_parked(s, s->nodes[i].slice))
 			return false;
 	}
 	return true;
@@ -249,12 +258,22 @@ static void settled(void *arg)
 	slice_ctl_stopped(s->ctl, end_reason(s->end.end), "%s", s->end.why);
 }
 
+/* An operator's own words may hold what no slice takes from another: R-VM-32. */
+static void take_why(char to[WIRE_VM_WHY_MAX + 1], const char *why)
+{
+	snprintf(to, WIRE_VM_WHY_MAX + 1, "%s", why);
+	for (char *p = to; *p != '\0'; p++) {
+		if (!isprint((unsigned char)*p))
+			*p = '?';
+	}
+}
+
 void slice_life_end(struct slice *s, enum vm_end end, slice_id_t a, slice_id_t b, const char *why)
 {
 	struct slice_end e = {.end = end, .a = {MIN(a.v, b.v)}, .b = {MAX(a.v, b.v)}};
 	if (sm_state(&s->life) == SLICE_ENDED)
 		return;
-	snprintf(e.why, sizeof(e.why), "%s", why);
+	take_why(e.why, why);
 	if (s->has_end && end_compare(&s->end, &e) <= 0)
 		return;
 	s->end = e;
@@ -322,7 +341,9 @@ void slice_life_message(struct slice *s, slice_id_t from, const struct wire_vm_m
 		break;
 	case WIRE_VM_PARKED:
 		if (!slice_is_leader(s) ||
-			(sm_state(&s->life) != SLICE_PARKING && sm_state(&s->life) != SLICE_PARKED))
+			(sm_state(&s->life) != SLICE_PARKING &&
+				sm_state(&s->life) != SLICE_PARKED) ||
+			is_parked(s, from))
 			violation(s, from, "PARKED");
 		else
 			note_parked(s, from);

@@ -210,13 +210,28 @@ static int take_addresses(struct slice *s)
 	return 0;
 }
 
-static void joined(struct slice *s, const void *what)
+struct join_note {
+	int err;
+};
+
+/* The thread's result becomes the main thread's: until then nobody else looks at it. */
+static void join_wait(struct slice *s)
 {
-	int err = *(const int *)what;
 	pthread_join(s->join_thread, NULL);
 	s->joining = false;
-	if (err == 0) {
+	s->xport = s->join_xport;
+	if (s->xport != NULL)
 		s->listener = NULL; /* the transport's own now */
+}
+
+static void joined(struct slice *s, const void *what)
+{
+	const struct join_note *n = what;
+	int err = n->err;
+	if (!s->joining)
+		return; /* unbuilding has waited for it already */
+	join_wait(s);
+	if (err == 0) {
 		route_start(s->route, s->xport);
 		err = dsm_start(s->dsm, s->xport, other_message, s);
 	}
@@ -229,8 +244,9 @@ static void *join_thread(void *arg)
 {
 	struct slice *s = arg;
 	uint64_t deadline = clock_now_ns(clock_host()) + JOIN_NS;
-	int err = xport_ofi_join(s->listener, s->fabric_peers, s->n_peers, deadline, &s->xport);
-	slice_post(s, joined, &err, sizeof(err));
+	struct join_note n;
+	n.err = xport_ofi_join(s->listener, s->fabric_peers, s->n_peers, deadline, &s->join_xport);
+	slice_post(s, joined, &n, sizeof(n));
 	return NULL;
 }
 
@@ -257,8 +273,7 @@ void slice_net_stop(struct slice *s)
 		loop_timer_destroy(s->lease_timer);
 	s->lease_timer = NULL;
 	if (s->joining)
-		pthread_join(s->join_thread, NULL);
-	s->joining = false;
+		join_wait(s);
 }
 
 void slice_net_close(struct slice *s)
@@ -267,7 +282,7 @@ void slice_net_close(struct slice *s)
 		s->xport->ops->destroy(s->xport);
 	else if (s->listener != NULL)
 		xport_ofi_close(s->listener);
-	s->xport = NULL;
+	s->xport = s->join_xport = NULL;
 	s->listener = NULL;
 	free(s->fabric_peers);
 	s->fabric_peers = NULL;
