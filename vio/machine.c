@@ -161,6 +161,7 @@ int vio_machine_start(struct vio_machine *m)
 void vio_machine_stop(struct vio_machine *m)
 {
 	OBJ_CHECK(m, VIO_MACHINE_MAGIC);
+	rtc_stop(m->rtc);
 	for (unsigned i = 0; i < m->n_virtio; i++)
 		virtio_dev_stop(virtio_pci_dev(m->virtio[i]));
 }

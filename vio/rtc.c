@@ -35,6 +35,7 @@ struct rtc {
 	uint64_t (*wall_ns)(void *arg);
 	void *arg;
 	pthread_t thread;
+	bool stopped; /* the thread has been joined [main thread] */
 	struct lk lk; /* all below */
 	struct lk_cond changed;
 	uint64_t offset_ns; /* guest time - host time, modulo 2^64 */
@@ -196,15 +197,24 @@ int rtc_create(
 	return 0;
 }
 
-void rtc_destroy(struct rtc *r)
+void rtc_stop(struct rtc *r)
 {
-	if (r == NULL)
+	OBJ_CHECK(r, RTC_MAGIC);
+	if (r->stopped)
 		return;
 	lk_lock(&r->lk);
 	r->stop = true;
 	lk_cond_signal(&r->changed);
 	lk_unlock(&r->lk);
 	CHECK(pthread_join(r->thread, NULL) == 0);
+	r->stopped = true;
+}
+
+void rtc_destroy(struct rtc *r)
+{
+	if (r == NULL)
+		return;
+	rtc_stop(r);
 	OBJ_FINI(r, RTC_MAGIC);
 	lk_cond_fini(&r->changed);
 	lk_fini(&r->lk);

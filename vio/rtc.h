@@ -12,6 +12,8 @@ extern const struct vio_range_ops rtc_range_ops;
  * Context: main thread. */
 MUST_CHECK int rtc_create(
 	const struct vio_line *line, uint64_t (*wall_ns)(void *arg), void *arg, struct rtc **out);
+/* End the alarm's thread: no interrupt comes from it any more. Context: main thread. */
+void rtc_stop(struct rtc *r);
 void rtc_destroy(struct rtc *r);
 void rtc_reset(struct rtc *r);
 
