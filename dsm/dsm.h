@@ -189,4 +189,12 @@ struct dsm_stats {
 /* Context: any thread; counters are read one by one, not as an instant. */
 void dsm_stats_get(struct dsm *dsm, struct dsm_stats *out);
 
+#ifdef PLANT_BUGS
+/*
+ * Switch a planted bug on by name, in the run-time or in the core ("": none). For builds with
+ * --enable-plant. ERR_NOT_FOUND. Context: any thread.
+ */
+MUST_CHECK int dsm_plant(const char *name);
+#endif
+
 #endif

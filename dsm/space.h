@@ -175,9 +175,6 @@ void act_retry(struct dsm *dsm);
 #ifdef PLANT_BUGS
 extern _Atomic bool
 	dsm_plant_early_revoke; /* acknowledge revocations before they are carried out */
-/* Switch a planted bug on by name, here or in the core ("": none). ERR_NOT_FOUND. Context: any
- * thread. */
-MUST_CHECK int dsm_plant(const char *name);
 #endif
 
 /* ---- pin.c ---- */

@@ -124,6 +124,26 @@ const char *slice_option(const struct slice *s, const char *name)
 	return NULL;
 }
 
+/*
+ * Option "plant": a bug that the tests must find. Refused where it would not be planted, or a test
+ * of it would pass on a correct build.
+ */
+static int take_plant(struct slice *s)
+{
+	const char *plant = slice_option(s, "plant");
+	if (plant == NULL)
+		return 0;
+#ifdef PLANT_BUGS
+	if (strcmp(plant, "no-causality") == 0) {
+		s->planted |= SLICE_PLANT_NO_CAUSALITY;
+		return 0;
+	}
+	return dsm_plant(plant) == 0 ? 0 : refuse(s, "no bug '%s' can be planted", plant);
+#else
+	return refuse(s, "option plant: this build has no planted bugs (--enable-plant)");
+#endif
+}
+
 static bool has_word(const char *line, const char *prefix)
 {
 	for (const char *p = line; (p = strstr(p, prefix)) != NULL; p++) {
@@ -161,11 +181,8 @@ int slice_spec_take(struct slice *s, const struct ctl_slice_spec *spec, const in
 		err = take_parts(s);
 	if (err == 0)
 		err = take_options(s);
-#ifdef PLANT_BUGS
-	const char *plant = slice_option(s, "plant");
-	if (plant != NULL && strcmp(plant, "no-causality") == 0)
-		s->planted |= SLICE_PLANT_NO_CAUSALITY;
-#endif
+	if (err == 0)
+		err = take_plant(s);
 	if (err == 0)
 		take_append(s);
 	return err;

@@ -103,6 +103,15 @@ UT_TEST(unknown_options_are_named)
 	UT_ERR(slice_spec_take(s, &spec, NULL), INVAL);
 }
 
+UT_TEST(a_bug_that_cannot_be_planted_is_refused)
+{
+	static struct ctl_option option = {.name = "plant", .value = "no-such-bug"};
+	spec.options = &option;
+	spec.n_options = 1;
+	UT_ERR(slice_spec_take(s, &spec, NULL), INVAL);
+	UT_HAS_STR(s->ctl_text, "plant");
+}
+
 UT_TEST(only_the_first_slice_needs_a_kernel)
 {
 	spec.slice = 0;
