@@ -96,13 +96,3 @@ void gclock_discipline(struct gclock *g, int64_t target_ns, uint64_t error_ns)
 	/* A step back is smaller than the host time that passed, so guest time still advances. */
 	atomic_fetch_add_explicit(&g->offset_ns, step, memory_order_relaxed);
 }
-
-uint64_t gclock_host_deadline(struct gclock *g, uint64_t guest_ns)
-{
-	uint64_t now = gclock_now(g);
-	uint64_t host = clock_now_ns(g->clock);
-	if (guest_ns <= now)
-		return host;
-	uint64_t deadline;
-	return add_overflows(host, guest_ns - now, &deadline) ? UINT64_MAX : deadline;
-}

@@ -64,10 +64,4 @@ MUST_CHECK int gclock_observe(struct gclock *g, uint64_t guest_ns, bool *advance
  */
 void gclock_discipline(struct gclock *g, int64_t target_ns, uint64_t error_ns);
 
-/*
- * Host time at which guest time will be `guest_ns`, if nothing moves the offset meanwhile. Context:
- * any thread.
- */
-uint64_t gclock_host_deadline(struct gclock *g, uint64_t guest_ns);
-
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include <errno.h>
-#include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/opts.h"
 #include "base/trace.h"
 #include "node-agent/slice.h"
 
@@ -40,64 +40,50 @@ void slice_post(struct slice *s, slice_post_fn *fn, const void *what, size_t wha
 	loop_post(s->loop, run_post, p);
 }
 
-static void usage(FILE *out)
+struct args {
+	uint32_t ctl_fd;
+	const char *log;
+	bool help, version;
+};
+
+#define NO_FD UINT32_MAX
+
+static void usage(const struct opt *opts)
 {
-	fputs("usage: mirrorball-slice --ctl-fd N [--log SPEC]\n"
-	      "\n"
-	      "One slice of a VM. mirrorball-agent(8) starts it and tells it what to do over the\n"
-	      "listening Unix socket N; there is nothing to be done with it by hand.\n"
-	      "\n"
-	      "  --ctl-fd N   descriptor of the listening control socket\n"
-	      "  --log SPEC   log level, or SUBSYSTEM=LEVEL separated by commas\n"
-	      "  --version    print the version\n"
-	      "  --help       print this\n",
-		out);
+	puts("usage: mirrorball-slice --ctl-fd N [OPTION]...\n"
+	     "One slice of a VM. mirrorball-agent(8) starts it and tells it what to do over the\n"
+	     "listening Unix socket N; there is nothing to be done with it by hand.");
+	opts_help(opts, stdout);
 }
 
 /* 0: go on; else the exit status + 1. */
-static int parse(int argc, char **argv, int *ctl_fd)
+static int parse(int argc, char **argv, struct args *a)
 {
-	static const struct option options[] = {
-		{"ctl-fd", required_argument, NULL, 'c'},
-		{"log", required_argument, NULL, 'l'},
-		{"version", no_argument, NULL, 'V'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const struct opt opts[] = {
+		{"ctl-fd", OPT_U32, &a->ctl_fd, "N", "descriptor of the listening control socket"},
+		{"log", OPT_TEXT, &a->log, "SPEC", "log levels, as debug or dsm=debug,xport=warn"},
+		{"help", OPT_FLAG, &a->help, NULL, "this text"},
+		{"version", OPT_FLAG, &a->version, NULL, "print the version"},
+		{.name = NULL},
 	};
-	int opt;
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		char *end;
-		switch (opt) {
-		case 'c':
-			errno = 0;
-			*ctl_fd = (int)strtol(optarg, &end, 10);
-			if (errno != 0 || *end != '\0' || end == optarg || *ctl_fd < 0) {
-				fprintf(stderr,
-					"mirrorball-slice: --ctl-fd: '%s' is no descriptor\n",
-					optarg);
-				return 1 + EXIT_FAILURE;
-			}
-			break;
-		case 'l':
-			if (log_set(optarg) != 0) {
-				fprintf(stderr, "mirrorball-slice: --log: '%s' is not known\n",
-					optarg);
-				return 1 + EXIT_FAILURE;
-			}
-			break;
-		case 'V':
-			puts("mirrorball-slice " PACKAGE_VERSION);
-			return 1 + EXIT_SUCCESS;
-		case 'h':
-			usage(stdout);
-			return 1 + EXIT_SUCCESS;
-		default:
-			usage(stderr);
-			return 1 + EXIT_FAILURE;
-		}
+	char why[256];
+	int n = opts_parse(opts, argc, argv, NULL, 0, NULL, why);
+	if (n < 0) {
+		fprintf(stderr, "mirrorball-slice: %s\n", why);
+		return 1 + EXIT_FAILURE;
 	}
-	if (optind < argc || *ctl_fd < 0) {
-		usage(stderr);
+	if (a->help) {
+		usage(opts);
+		return 1 + EXIT_SUCCESS;
+	}
+	if (a->version) {
+		puts("mirrorball-slice " PACKAGE_VERSION);
+		return 1 + EXIT_SUCCESS;
+	}
+	if (a->ctl_fd > INT_MAX || (a->log != NULL && log_set(a->log) != 0)) {
+		fputs("mirrorball-slice: --ctl-fd N is needed, and --log takes log levels; --help "
+		      "explains them\n",
+			stderr);
 		return 1 + EXIT_FAILURE;
 	}
 	return 0;
@@ -124,9 +110,9 @@ static int run(struct slice *s, int ctl_fd)
 
 int main(int argc, char **argv)
 {
-	int ctl_fd = -1;
+	struct args a = {.ctl_fd = NO_FD};
 	log_init("slice", NULL);
-	int stop = parse(argc, argv, &ctl_fd);
+	int stop = parse(argc, argv, &a);
 	if (stop != 0)
 		return stop - 1;
 	trace_thread("main");
@@ -138,7 +124,7 @@ int main(int argc, char **argv)
 	}
 	OBJ_INIT(s, SLICE_MAGIC);
 	s->fds = SLICE_NO_FDS;
-	int status = run(s, ctl_fd);
+	int status = run(s, (int)a.ctl_fd);
 	free(s);
 	return status;
 }

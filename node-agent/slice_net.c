@@ -12,14 +12,13 @@
 #include "proto/xport_ofi.h"
 
 /*
- * The slice among the others: one transport for the data plane, heartbeats beside it, and the guest
- * clock kept together by what the heartbeats measure. A slice that is alone has none of it.
+ * The slice among the others: one transport for the data plane, and the lease over it. A slice that
+ * is alone has neither.
  */
 
 /* How long connecting may take: the slowest host of the VM may still be allocating memory. */
 #define JOIN_NS          UINT64_C(30000000000)
 #define LEASE_DEFAULT_NS UINT64_C(5000000000)
-#define CLOCK_EVERY_NS   UINT64_C(100000000)
 
 /* ---- what the transport calls, on its progress thread -------------------------------------- */
 

@@ -95,13 +95,3 @@ UT_TEST(the_bound_follows_the_measured_error)
 	gclock_discipline(&g, 0, UINT64_MAX);
 	UT_OK(gclock_observe(&g, UINT64_C(1) << 40, &advanced));
 }
-
-UT_TEST(deadlines_are_in_host_time_and_do_not_overflow)
-{
-	start(1000);
-	gclock_run(&g, 0);
-	UT_EQ(gclock_host_deadline(&g, 500), 1500);
-	clock_manual_advance(&host, 700);
-	UT_EQ(gclock_host_deadline(&g, 500), 1700);
-	UT_EQ(gclock_host_deadline(&g, UINT64_MAX), UINT64_MAX);
-}

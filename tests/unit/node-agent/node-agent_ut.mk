@@ -7,8 +7,8 @@ tests_unit_node_agent_slice_ut_SOURCES = \
 	tests/unit/node-agent/gclock_ut.c \
 	tests/unit/node-agent/rv64_boot_ut.c \
 	tests/unit/node-agent/slice_spec_ut.c
-tests_unit_node_agent_slice_ut_LDADD = node-agent/libslice.a dsm/libdsm.a proto/libwire.a $(CTL_LIBS) \
-	$(FDT_LIBS) $(UT_LIBS)
+tests_unit_node_agent_slice_ut_LDADD = node-agent/libslice.a dsm/libdsm.a proto/libwire.a \
+	$(CTL_LIBS) $(FDT_LIBS) $(UT_LIBS)
 tests_unit_node_agent_route_ut_SOURCES = tests/unit/node-agent/route_ut.c
 tests_unit_node_agent_route_ut_LDADD = node-agent/libslice.a vio/libvio.a $(XPORT_LIBS) $(UT_LIBS)
 include tests/unit/node-agent/agent_ut.mk
