@@ -13,7 +13,7 @@
 #include "vcpu/vcpu_state.h"
 
 /*
- * The life of the VM on this slice, on the main thread (docs/protocol.md, R-VM-2x, R-VM-3x).
+ * The life of the VM on this slice, on the main thread (docs/protocol.md, R-VM-20 to R-VM-32).
  *
  *   new -> built -> connected -> running <--> parking -> parked
  *   \______\__________\__________\___________\_________/ -> ending -> ended
