@@ -308,7 +308,7 @@ static void fill(
 	out->vcpus = vm->vcpus;
 	out->memory_bytes = vm->memory_bytes;
 	out->cache_bytes = vm->cache_bytes;
-	snprintf(out->fabric_bind, sizeof(out->fabric_bind), "127.0.0.1");
+	snprintf(out->fabric_bind, sizeof(out->fabric_bind), "127.0.0.1:0");
 	snprintf(out->provider, sizeof(out->provider), "%s", vm->provider);
 	out->unsealed = vm->unsealed;
 	snprintf(out->append, sizeof(out->append), "%s", vm->append);
