@@ -38,6 +38,8 @@ struct dsm_ram_ops {
 	 * load-reserved.
 	 */
 	uint32_t (*generation)(void *ctx, gpage_t page);
+	/* May this slice store to the page? Advice: the answer may be old when it comes. */
+	bool (*writable)(void *ctx, gpage_t page);
 	/*
 	 * Begin a store-conditional on `page` by the vCPU in `slot`: between OK and excl_end the
 	 * page stays writable and in place, so a compare-and-swap in between neither faults nor

@@ -36,6 +36,12 @@ static uint32_t engine_generation(void *ctx, gpage_t page)
 	return excl_generation(&dsm->excl, engine_index(dsm, page));
 }
 
+static bool engine_writable(void *ctx, gpage_t page)
+{
+	const struct dsm *dsm = ctx;
+	return (ram_state(&dsm->ram, engine_index(dsm, page)) & RAM_WRITE) != 0;
+}
+
 static enum dsm_excl engine_excl_begin(void *ctx, unsigned slot, gpage_t page, uint32_t gen)
 {
 	struct dsm *dsm = ctx;
@@ -50,6 +56,7 @@ static void engine_excl_end(void *ctx, unsigned slot)
 
 static const struct dsm_ram_ops engine_ops = {
 	.generation = engine_generation,
+	.writable = engine_writable,
 	.excl_begin = engine_excl_begin,
 	.excl_end = engine_excl_end,
 };

@@ -62,39 +62,6 @@ void vcpu_res_hold(struct vcpu_group *g, unsigned slot, uint64_t unit)
 	atomic_store(&g->slot[slot].unit, unit | VCPU_RES_HELD);
 }
 
-/*
- * Others who hold the unit lose it. Of two that commit at once the one in the lower slot goes on:
- * the other sees it, because each became COMMITTING before it looked. (A committing one that
- * looked before we held the unit does not see us; then the compare-and-swap decides.)
- */
-static bool begin_against(struct vcpu_group *g, unsigned slot, uint64_t unit)
-{
-	for (unsigned i = 0; i < g->n; i++) {
-		struct vcpu_res *r = &g->slot[i];
-		uint64_t was = atomic_load(&r->unit);
-		if (i == slot || align_down(was, VCPU_RES_UNIT) != unit || was == 0)
-			continue;
-		if ((was & VCPU_RES_COMMITTING) == VCPU_RES_HELD && release(g, r, was))
-			continue;
-		if (i < slot && atomic_load(&r->unit) == (unit | VCPU_RES_COMMITTING))
-			return false;
-	}
-	return true;
-}
-
-bool vcpu_res_begin(struct vcpu_group *g, unsigned slot, uint64_t unit)
-{
-	CHECK(slot < g->n);
-	struct vcpu_res *r = &g->slot[slot];
-	uint64_t held = unit | VCPU_RES_HELD;
-
-	if (atomic_compare_exchange_strong(&r->unit, &held, unit | VCPU_RES_COMMITTING) &&
-		(atomic_load(&g->live) == 1 || begin_against(g, slot, unit)))
-		return true;
-	vcpu_res_drop(g, slot);
-	return false;
-}
-
 /* Another vCPU commits to a unit that we are about to write: its compare-and-swap comes first. */
 static void await_commit(struct vcpu_res *r, uint64_t committing)
 {
@@ -104,6 +71,46 @@ static void await_commit(struct vcpu_res *r, uint64_t committing)
 		if (spins % 64 == 0)
 			sched_yield();
 	}
+}
+
+/*
+ * Others who hold the unit lose it. Of two that commit at once the one in the lower slot goes on,
+ * and is returned: the other sees it, because each became COMMITTING before it looked. (A
+ * committing one that looked before we held the unit does not see us; then the compare-and-swap
+ * decides.)
+ */
+static struct vcpu_res *begin_against(struct vcpu_group *g, unsigned slot, uint64_t unit)
+{
+	for (unsigned i = 0; i < g->n; i++) {
+		struct vcpu_res *r = &g->slot[i];
+		uint64_t was = atomic_load(&r->unit);
+		if (i == slot || align_down(was, VCPU_RES_UNIT) != unit || was == 0)
+			continue;
+		if ((was & VCPU_RES_COMMITTING) == VCPU_RES_HELD && release(g, r, was))
+			continue;
+		if (i < slot && atomic_load(&r->unit) == (unit | VCPU_RES_COMMITTING))
+			return r;
+	}
+	return NULL;
+}
+
+bool vcpu_res_begin(struct vcpu_group *g, unsigned slot, uint64_t unit)
+{
+	CHECK(slot < g->n);
+	struct vcpu_res *r = &g->slot[slot];
+	uint64_t held = unit | VCPU_RES_HELD;
+	struct vcpu_res *first = NULL;
+
+	if (atomic_compare_exchange_strong(&r->unit, &held, unit | VCPU_RES_COMMITTING)) {
+		first = atomic_load(&g->live) == 1 ? NULL : begin_against(g, slot, unit);
+		if (first == NULL)
+			return true;
+	}
+	vcpu_res_drop(g, slot);
+	/* The guest asks again at once, and would fail as often as it asks. */
+	if (first != NULL)
+		await_commit(first, unit | VCPU_RES_COMMITTING);
+	return false;
 }
 
 void vcpu_res_kill(struct vcpu_group *g, unsigned slot, uint64_t gpa, unsigned bytes)

@@ -141,7 +141,8 @@ void vcpu_res_hold(struct vcpu_group *g, unsigned slot, uint64_t unit);
 void vcpu_res_drop(struct vcpu_group *g, unsigned slot);
 /*
  * HELD -> COMMITTING, and kills the other reservations of the unit. False when ours is lost or
- * names another unit, or when a vCPU in a lower slot commits at the same time; then it is dropped.
+ * names another unit, or when a vCPU in a lower slot commits at the same time; then it is dropped,
+ * and the lower one has committed.
  */
 bool vcpu_res_begin(struct vcpu_group *g, unsigned slot, uint64_t unit);
 /*

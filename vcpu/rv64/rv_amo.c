@@ -32,9 +32,30 @@ static void kill_reservations(struct rv_hart *h, uint64_t pa, unsigned size)
 		vcpu_res_kill(h->vcpu.env.group, h->vcpu.cfg.slot, pa, size);
 }
 
+/* A write that changes nothing: may wait for the page to become ours. */
+static void write_touch(uint8_t *host, uint64_t pa)
+{
+	atomic_fetch_or((_Atomic uint32_t *)(void *)(host - (pa & 3)), 0);
+}
+
+/*
+ * The generation of the page, which is asked for writing now, though LR only reads: it comes in one
+ * request instead of two, and the wait is not the SC's, between its check and its compare-and-swap,
+ * where the other vCPUs of this slice would wait with it.
+ */
+static uint32_t reserve_page(const struct dsm_ram *ram, uint8_t *host, uint64_t pa)
+{
+	gpage_t page = gpa_page((gpa_t){pa});
+
+	if (ram->ops == NULL)
+		return 0;
+	if (!ram->ops->writable(ram->ctx, page))
+		write_touch(host, pa);
+	return ram->ops->generation(ram->ctx, page);
+}
+
 bool rv_lr(struct rv_hart *h, const struct rv_insn *d, unsigned size)
 {
-	const struct dsm_ram *ram = rv_ram(h);
 	uint64_t va = h->x[d->rs1], pa;
 	uint8_t *host;
 
@@ -42,7 +63,7 @@ bool rv_lr(struct rv_hart *h, const struct rv_insn *d, unsigned size)
 		return rv_raise(h, RV_CAUSE_LOAD_MISALIGNED, va);
 	if (rv_mmu_host(h, va, RV_READ, &host, &pa))
 		return true;
-	h->res_gen = ram->ops != NULL ? ram->ops->generation(ram->ctx, gpa_page((gpa_t){pa})) : 0;
+	h->res_gen = reserve_page(rv_ram(h), host, pa);
 	vcpu_res_hold(h->vcpu.env.group, h->vcpu.cfg.slot, res_unit(pa));
 	/* Sequentially consistent: after the reservation is visible. */
 	if (size == 4)
@@ -92,8 +113,7 @@ static bool swap_exclusive(
 			sched_yield();
 			return false;
 		case DSM_EXCL_READONLY:
-			/* A write that changes nothing: may wait for the page to become ours. */
-			atomic_fetch_or((_Atomic uint32_t *)(void *)(host - (pa & 3)), 0);
+			write_touch(host, pa);
 			if (i > 0)
 				sched_yield();
 			continue;

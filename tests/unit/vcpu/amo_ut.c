@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vcpu/rv64/rv_amo.h"
 
+#include <signal.h>
+#include <sys/mman.h>
+
 #include "tests/unit/vcpu/rig.h"
 #include "vcpu/rv64/rv_mmu.h"
 
@@ -99,6 +102,30 @@ UT_TEST(a_page_that_went_away_fails_it)
 	load_reserved(0);
 	UT_EQ(store_conditional(0, 1), 0);
 	UT_EQ(rig.begins, rig.ends);
+}
+
+static void on_store(int signal)
+{
+	rig.readonly = false;
+	CHECK(mprotect(rig_at(RIG_DATA & ~(PAGE_BYTES - 1)), PAGE_BYTES, PROT_READ | PROT_WRITE) ==
+		0);
+}
+
+/* Or the SC waits for it with its reservation in the way of the others. */
+UT_TEST(a_load_reserved_has_the_page_made_writable)
+{
+	struct sigaction store_seen = {.sa_handler = on_store}, was;
+
+	rig.ram.ops = &rig_ram_ops;
+	*rig_at(RIG_DATA) = 7;
+	rig.readonly = true;
+	CHECK(sigaction(SIGSEGV, &store_seen, &was) == 0);
+	CHECK(mprotect(rig_at(RIG_DATA & ~(PAGE_BYTES - 1)), PAGE_BYTES, PROT_READ) == 0);
+	load_reserved(0);
+	UT_CHECK(!rig.readonly);
+	UT_EQ(rig.h[0]->x[5], 7);
+	UT_EQ(store_conditional(0, 1), 0);
+	CHECK(sigaction(SIGSEGV, &was, NULL) == 0);
 }
 
 UT_TEST(a_read_only_page_is_made_writable)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
+#include <sched.h>
 
 #include "tests/lib/ut.h"
 #include "vcpu/vcpu_ops.h"
@@ -57,13 +58,31 @@ UT_TEST(committing_kills_the_others)
 	UT_EQ(g->live, 0);
 }
 
+static _Atomic bool answered, began;
+
+static void *begin_thread(void *arg)
+{
+	atomic_store(&began, vcpu_res_begin(g, 1, 64));
+	atomic_store(&answered, true);
+	return NULL;
+}
+
 UT_TEST(of_two_that_commit_the_lower_slot_goes_on)
 {
+	pthread_t thread;
+
+	atomic_store(&answered, false);
 	vcpu_res_hold(g, 0, 64);
 	UT_CHECK(vcpu_res_begin(g, 0, 64));
 	vcpu_res_hold(g, 1, 64);
-	UT_CHECK(!vcpu_res_begin(g, 1, 64));
+	CHECK(pthread_create(&thread, NULL, begin_thread, NULL) == 0);
+	while (atomic_load(&g->slot[1].unit) != 0) /* until it has lost */
+		sched_yield();
+	for (unsigned i = 0; i < 1000; i++)
+		UT_CHECK(!atomic_load(&answered)); /* it waits, or its guest would spin */
 	vcpu_res_drop(g, 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	UT_CHECK(!atomic_load(&began));
 	vcpu_res_hold(g, 1, 64);
 	UT_CHECK(vcpu_res_begin(g, 1, 64));
 	vcpu_res_hold(g, 0, 64);

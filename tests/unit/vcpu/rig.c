@@ -107,6 +107,11 @@ static uint32_t ram_generation(void *ctx, gpage_t page)
 	return rig.generation;
 }
 
+static bool ram_writable(void *ctx, gpage_t page)
+{
+	return !rig.readonly;
+}
+
 static enum dsm_excl ram_excl_begin(void *ctx, unsigned slot, gpage_t page, uint32_t gen)
 {
 	if (rig.lost || gen != rig.generation)
@@ -124,7 +129,12 @@ static void ram_excl_end(void *ctx, unsigned slot)
 	rig.ends++;
 }
 
-const struct dsm_ram_ops rig_ram_ops = {ram_generation, ram_excl_begin, ram_excl_end};
+const struct dsm_ram_ops rig_ram_ops = {
+	.generation = ram_generation,
+	.writable = ram_writable,
+	.excl_begin = ram_excl_begin,
+	.excl_end = ram_excl_end,
+};
 
 void rig_up(void)
 {

@@ -35,6 +35,7 @@ struct rig {
 	uint32_t generation;
 	unsigned readonly_times, begins, ends;
 	bool lost;
+	bool readonly;
 };
 extern struct rig rig;
 extern const struct dsm_ram_ops rig_ram_ops;
