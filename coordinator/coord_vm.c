@@ -258,6 +258,7 @@ static void phase_connect(struct vm *vm)
 		p->slice = s->part.slice;
 		snprintf(p->host, sizeof(p->host), "%s", s->part.host);
 		snprintf(p->address, sizeof(p->address), "%s", s->status.fabric);
+		snprintf(p->beat, sizeof(p->beat), "%s", s->status.beat);
 	}
 	vm_progress(vm, "connecting the slices");
 	ask_all(vm, CTL_SLICE_CONNECT, mesh_of, &mesh, true, true);

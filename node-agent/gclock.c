@@ -12,6 +12,10 @@
 #define LOAD(x)     atomic_load_explicit(&(x), memory_order_relaxed)
 #define STORE(x, v) atomic_store_explicit(&(x), (v), memory_order_relaxed)
 
+#ifdef PLANT_BUGS
+bool gclock_plant_no_causality;
+#endif
+
 void gclock_init(struct gclock *g, const struct clock *clock)
 {
 	*g = (struct gclock){.clock = clock};
@@ -38,7 +42,7 @@ void gclock_run(struct gclock *g, uint64_t guest_ns)
 	uint64_t start = raise_floor(g, guest_ns);
 	uint64_t host = clock_now_ns(g->clock);
 	STORE(g->offset_ns, (int64_t)(start - host));
-	g->disciplined_ns = host;
+	STORE(g->disciplined_ns, host);
 	STORE(g->running, true);
 }
 
@@ -72,6 +76,12 @@ int gclock_observe(struct gclock *g, uint64_t guest_ns, bool *advanced)
 	}
 	if (ahead > LOAD(g->bound_ns))
 		return ERR_PROTOCOL;
+#ifdef PLANT_BUGS
+	if (gclock_plant_no_causality) {
+		*advanced = false;
+		return 0;
+	}
+#endif
 	atomic_fetch_add_explicit(&g->offset_ns, (int64_t)ahead, memory_order_relaxed);
 	raise_floor(g, guest_ns);
 	atomic_fetch_add_explicit(&g->advances, 1, memory_order_relaxed);
@@ -82,17 +92,35 @@ int gclock_observe(struct gclock *g, uint64_t guest_ns, bool *advanced)
 	return 0;
 }
 
+static void set_bound(struct gclock *g, uint64_t error_ns, uint64_t lag_ns)
+{
+	uint64_t bound;
+	if (add_overflows(error_ns, lag_ns, &bound) ||
+		add_overflows(bound, GCLOCK_SLACK_NS, &bound))
+		bound = UINT64_MAX;
+	STORE(g->bound_ns, bound);
+}
+
+void gclock_set_error(struct gclock *g, uint64_t error_ns)
+{
+	set_bound(g, error_ns, 0);
+}
+
 void gclock_discipline(struct gclock *g, int64_t target_ns, uint64_t error_ns)
 {
-	if (!LOAD(g->running))
+	if (!LOAD(g->running)) {
+		gclock_set_error(g, error_ns);
 		return;
-	STORE(g->bound_ns,
-		error_ns > UINT64_MAX - GCLOCK_SLACK_NS ? UINT64_MAX : error_ns + GCLOCK_SLACK_NS);
+	}
 	uint64_t host = clock_now_ns(g->clock);
-	int64_t most = (int64_t)((host - g->disciplined_ns) / 1000000 * GCLOCK_SLEW_PPM);
-	int64_t step = target_ns - LOAD(g->offset_ns);
-	g->disciplined_ns = host;
-	step = MIN(MAX(step, -most), most);
+	uint64_t passed = MIN(host - LOAD(g->disciplined_ns), GCLOCK_SLEW_SPAN_NS);
+	int64_t most = (int64_t)(passed * GCLOCK_SLEW_PPM / 1000000);
+	int64_t lag = target_ns - LOAD(g->offset_ns);
+	int64_t step = MIN(MAX(lag, -most), most);
+	STORE(g->disciplined_ns, host);
 	/* A step back is smaller than the host time that passed, so guest time still advances. */
 	atomic_fetch_add_explicit(&g->offset_ns, step, memory_order_relaxed);
+	STORE(g->lag_ns, lag - step);
+	/* Of one that is where it should be we may be as far behind as we know. */
+	set_bound(g, error_ns, (uint64_t)MAX(lag - step, 0));
 }

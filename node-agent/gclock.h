@@ -26,13 +26,22 @@ struct gclock {
 	_Atomic uint64_t bound_ns; /* largest advance that a message may ask for */
 	_Atomic uint64_t advances; /* times that a message moved the clock */
 	_Atomic uint64_t max_advance_ns;
-	uint64_t disciplined_ns; /* host time of the last discipline [main thread] */
+	_Atomic int64_t lag_ns;          /* how far behind the target the discipline has left it */
+	_Atomic uint64_t disciplined_ns; /* host time of the last discipline */
 };
 
-/* Advances larger than this above the measured error are no skew but a broken or hostile peer. */
+/* Advances larger than this above what the measurement explains are no skew but a broken or hostile
+ * peer. */
 #define GCLOCK_SLACK_NS UINT64_C(50000000)
 /* Slew no faster than this: the kernel's own NTP code uses the same limit. Parts per million. */
 #define GCLOCK_SLEW_PPM 500
+/* Slewing makes up for at most so much time at once: the largest step is 125 us. */
+#define GCLOCK_SLEW_SPAN_NS UINT64_C(250000000)
+
+#ifdef PLANT_BUGS
+/* Planted bug: the time of a message is checked and not followed. Set before any clock runs. */
+extern bool gclock_plant_no_causality;
+#endif
 
 /* Stands still at 0 until gclock_run(). `clock` must outlive it. */
 void gclock_init(struct gclock *g, const struct clock *clock);
@@ -59,9 +68,14 @@ uint64_t gclock_now(struct gclock *g);
 MUST_CHECK int gclock_observe(struct gclock *g, uint64_t guest_ns, bool *advanced);
 
 /*
- * The measurement says that guest time should be the host's clock + `target_ns`, give or take
- * `error_ns`. Moves the offset towards it, by GCLOCK_SLEW_PPM at most. Context: main thread.
+ * The measurement says that guest time should be the host's clock + `target_ns`, and that of no
+ * slice is known better than to `error_ns`. Moves the offset towards the target, by GCLOCK_SLEW_PPM
+ * at most, while time runs. Context: one thread.
  */
 void gclock_discipline(struct gclock *g, int64_t target_ns, uint64_t error_ns);
+
+/* Only the second half of it: advances may be as large as the slack and `error_ns`. Context: the
+ * same thread. */
+void gclock_set_error(struct gclock *g, uint64_t error_ns);
 
 #endif

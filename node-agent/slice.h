@@ -23,8 +23,8 @@
  *
  * Threads: main (the control socket and the life of the VM), one per local vCPU, the dsm service
  * thread (all messages of other slices), the device thread of route_mmio.c, the workers of vio/,
- * the heartbeat thread. All fields belong to the main thread unless they say otherwise; the others
- * reach it with slice_post().
+ * the beat thread (slice_beat.c). All fields belong to the main thread unless they say otherwise;
+ * the others reach it with slice_post().
  */
 
 /* Life of the VM on this slice. */
@@ -79,6 +79,8 @@ struct slice_fds {
 		}                                                                                  \
 	}
 
+struct beat;
+struct beat_peer;
 struct xport_ofi;
 struct xport_ofi_peer;
 struct stream;
@@ -105,10 +107,12 @@ struct slice {
 	char append[2048 + 64]; /* kernel command line */
 	bool warm_is_panic;     /* the guest was asked to tell panics by warm resets */
 	char address[200];      /* what other slices connect to */
+	uint64_t lease_ns;      /* T */
 
 	struct clock_skewed clock;
 	struct gclock guest_clock;
-	uint64_t origin_ns; /* the leader's clock at guest time 0 */
+	/* The leader's clock at guest time 0; ORIGIN_NONE before GO. Main thread writes. */
+	_Atomic int64_t origin_ns;
 	struct dsm *dsm;
 	struct route *route;
 	struct vio_machine *machine; /* leader only */
@@ -120,14 +124,15 @@ struct slice {
 
 	struct xport_ofi *listener;
 	struct xport *xport;
-	_Atomic uint64_t heard_ns[SLICE_MAX]; /* host time of the latest message of each slice */
-	struct loop_timer *lease_timer;
+	struct beat *beat;          /* NULL when the slice is alone */
 	struct ctl_slice_mesh mesh; /* owns the strings of fabric_peers */
 	struct xport_ofi_peer *fabric_peers;
+	struct beat_peer *beat_peers; /* as many */
 	unsigned n_peers;
 	pthread_t join_thread;
 	bool joining;
-	struct xport *join_xport; /* the thread's until it has been joined */
+	struct xport *join_xport; /* these two are the thread's until it has been joined */
+	char join_why[160];
 
 	struct slice_port_link ports[SLICE_PORT_N];
 	struct stream *hvc; /* virtio's own console, which nobody hears: the console is the UART */
@@ -154,9 +159,10 @@ struct slice {
 };
 
 #define SLICE_MAGIC 0x736c6963u
+#define ORIGIN_NONE INT64_MIN
 
 /* Planted bugs (configure --enable-plant), switched on by the option "plant". */
-enum slice_plant { SLICE_PLANT_NO_CAUSALITY = 1 };
+enum slice_plant { SLICE_PLANT_NO_DISCIPLINE = 1 };
 #ifdef PLANT_BUGS
 #define SLICE_PLANTED(s, what) (((s)->planted & (what)) != 0)
 #else
@@ -185,11 +191,19 @@ void slice_unbuild(struct slice *s);
 /* slice_devices.c: the PCI devices that the specification asks for. Leader only. */
 MUST_CHECK int slice_devices_add(struct slice *s);
 
-/* slice_net.c: the fabric, heartbeats and the guest clock's measurement. */
-MUST_CHECK int slice_net_listen(struct slice *s, const char **address);
+/* slice_beat.c: heartbeats, the lease that rests on them, and the guest clock's measurement. */
+MUST_CHECK int slice_beat_listen(struct slice *s, const char **address);
+/*
+ * Guest time at which to start when the leader says that its clock shows `origin_ns` at guest time
+ * 0. ERR_PROTOCOL: its clock can not show that.
+ */
+MUST_CHECK int slice_beat_guest_time(struct slice *s, int64_t origin_ns, uint64_t *guest_ns);
+
+/* slice_net.c: the fabric. */
+MUST_CHECK int slice_net_listen(struct slice *s, const char **address, const char **beat);
 /* Connects in the background: slice_life_connected() follows. */
 MUST_CHECK int slice_net_connect(struct slice *s);
-/* Stop measuring and watching; then, when no thread sends any more, close. */
+/* Stop heartbeats and joining; then, when no thread sends any more, close. */
 void slice_net_stop(struct slice *s);
 void slice_net_close(struct slice *s);
 void slice_net_send(struct slice *s, slice_id_t to, const struct wire_vm_msg *m);
@@ -216,6 +230,8 @@ void slice_life_end(struct slice *s, enum vm_end end, slice_id_t a, slice_id_t b
 /* The same from any thread, seen by this slice. */
 void slice_life_end_post(
 	struct slice *s, enum vm_end end, slice_id_t a, slice_id_t b, const char *why);
+/* The same for one reason: the connection with `peer` is lost. */
+void slice_life_lost_post(struct slice *s, slice_id_t peer);
 
 /* slice_ports.c */
 MUST_CHECK int slice_ports_create(struct slice *s);

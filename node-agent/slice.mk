@@ -14,6 +14,7 @@ node_agent_libslice_a_SOURCES = \
 
 libexec_PROGRAMS += mirrorball-slice
 mirrorball_slice_SOURCES = \
+	node-agent/slice_beat.c \
 	node-agent/slice_build.c \
 	node-agent/slice_devices.c \
 	node-agent/slice_env.c \

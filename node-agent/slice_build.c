@@ -163,6 +163,7 @@ int slice_build(struct slice *s)
 {
 	clock_skewed_init(&s->clock, s->spec.clock_offset_ns, s->spec.clock_ppm);
 	gclock_init(&s->guest_clock, &s->clock.clock);
+	atomic_init(&s->origin_ns, ORIGIN_NONE);
 	int err = build_memory(s);
 	if (err == 0)
 		err = slice_ports_create(s);

@@ -121,8 +121,9 @@ static void step_done(struct slice_ctl *ctl, uint16_t type, enum ctl_slice_state
 	answer_status(ctl, &ctl->step);
 }
 
-void slice_ctl_prepared(struct slice_ctl *ctl, const char *fabric)
+void slice_ctl_prepared(struct slice_ctl *ctl, const char *fabric, const char *beat)
 {
+	snprintf(ctl->status.beat, sizeof(ctl->status.beat), "%s", beat);
 	snprintf(ctl->status.fabric, sizeof(ctl->status.fabric), "%s", fabric);
 	step_done(ctl, CTL_SLICE_PREPARE, CTL_SLICE_PREPARED);
 }

@@ -71,9 +71,9 @@ MUST_CHECK int slice_ctl_create(struct loop *loop, int fd, const struct slice_ct
 	void *arg, struct slice_ctl **out);
 void slice_ctl_destroy(struct slice_ctl *ctl);
 
-/* Answers, see slice_ctl_ops. `fabric` is the address that other slices connect to, opaque to all
- * but slices. */
-void slice_ctl_prepared(struct slice_ctl *ctl, const char *fabric);
+/* Answers, see slice_ctl_ops. `fabric` is the address that other slices connect to, `beat` the one
+ * that they send heartbeats to; opaque to all but slices. */
+void slice_ctl_prepared(struct slice_ctl *ctl, const char *fabric, const char *beat);
 void slice_ctl_done(struct slice_ctl *ctl);
 /* The request failed: the VM will be stopped. `fmt` names cause and remedy. */
 void slice_ctl_refuse(struct slice_ctl *ctl, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);

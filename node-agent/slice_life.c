@@ -49,20 +49,34 @@ static bool ending(const struct slice *s)
 	return sm_state(&s->life) >= SLICE_ENDING;
 }
 
+static void violation(struct slice *s, slice_id_t from, const char *what)
+{
+	char why[WIRE_VM_WHY_MAX + 1];
+	snprintf(why, sizeof(why), "slice %u sent %s", from.v, what);
+	log_error(slice, "%s, in state %s", why, sm_name(&s->life));
+	slice_life_end(s, VM_END_FAILED, from, from, why);
+}
+
 /* ---- the guest starts, and starts again ---------------------------------------------------- */
 
-static void run_here(struct slice *s)
+static void run_here(struct slice *s, uint64_t guest_ns)
 {
-	gclock_run(&s->guest_clock, 0);
+	gclock_run(&s->guest_clock, guest_ns);
 	for (unsigned i = 0; i < s->n_vcpus; i++)
 		vcpu_resume(s->vcpus[i].vcpu);
 	sm_move(&s->life, SLICE_RUNNING);
 }
 
-static void go(struct slice *s, const struct wire_vm_msg *m)
+static void go(struct slice *s, slice_id_t from, const struct wire_vm_msg *m)
 {
-	s->origin_ns = m->u.go.origin_ns;
-	run_here(s);
+	uint64_t guest_ns;
+	int64_t origin_ns = (int64_t)m->u.go.origin_ns;
+	if (slice_beat_guest_time(s, origin_ns, &guest_ns) != 0) {
+		violation(s, from, "GO with another clock");
+		return;
+	}
+	run_here(s, guest_ns);
+	atomic_store(&s->origin_ns, origin_ns);
 }
 
 static void loaded(struct slice *s, const void *what)
@@ -82,8 +96,9 @@ static void loaded(struct slice *s, const void *what)
 		return;
 	}
 	struct wire_vm_msg say = {.type = WIRE_VM_GO};
-	run_here(s);
-	say.u.go.origin_ns = (uint64_t)-atomic_load(&s->guest_clock.offset_ns);
+	run_here(s, 0);
+	atomic_store(&s->origin_ns, -atomic_load(&s->guest_clock.offset_ns));
+	say.u.go.origin_ns = (uint64_t)atomic_load(&s->origin_ns);
 	slice_net_send_all(s, &say);
 	if (vcpu_hsm_start(s->vcpus[0].vcpu, s->boot.pc.v, s->boot.fdt.v) != 0) {
 		/* Only another slice's HART_START can have come before. */
@@ -188,6 +203,7 @@ static void park_poll(void *arg)
 static void park(struct slice *s)
 {
 	sm_move(&s->life, SLICE_PARKING);
+	atomic_store(&s->origin_ns, ORIGIN_NONE);
 	for (unsigned i = 0; i < s->n_vcpus; i++)
 		vcpu_pause(s->vcpus[i].vcpu);
 	loop_timer_arm(s->park_timer, 0);
@@ -311,15 +327,16 @@ void slice_life_end_post(
 	slice_post(s, end_on_main, &n, sizeof(n));
 }
 
-/* ---- messages of other slices ---------------------------------------------------------------- */
-
-static void violation(struct slice *s, slice_id_t from, const char *what)
+void slice_life_lost_post(struct slice *s, slice_id_t peer)
 {
+	slice_id_t a = {MIN(s->self.v, peer.v)}, b = {MAX(s->self.v, peer.v)};
 	char why[WIRE_VM_WHY_MAX + 1];
-	snprintf(why, sizeof(why), "slice %u sent %s out of turn", from.v, what);
-	log_error(slice, "%s, in state %s", why, sm_name(&s->life));
-	slice_life_end(s, VM_END_FAILED, from, from, why);
+	snprintf(
+		why, sizeof(why), "the connection between slice %u and slice %u is lost", a.v, b.v);
+	slice_life_end_post(s, VM_END_SLICE_LOST, a, b, why);
 }
+
+/* ---- messages of other slices ---------------------------------------------------------------- */
 
 void slice_life_message(struct slice *s, slice_id_t from, const struct wire_vm_msg *m)
 {
@@ -329,13 +346,13 @@ void slice_life_message(struct slice *s, slice_id_t from, const struct wire_vm_m
 	switch ((int)m->type) {
 	case WIRE_VM_GO:
 		if (!from_leader || !sm_may(&s->life, SLICE_RUNNING))
-			violation(s, from, "GO");
+			violation(s, from, "GO out of turn");
 		else
-			go(s, m);
+			go(s, from, m);
 		break;
 	case WIRE_VM_PARK:
 		if (!from_leader || !sm_may(&s->life, SLICE_PARKING))
-			violation(s, from, "PARK");
+			violation(s, from, "PARK out of turn");
 		else
 			park(s);
 		break;
@@ -344,13 +361,13 @@ void slice_life_message(struct slice *s, slice_id_t from, const struct wire_vm_m
 			(sm_state(&s->life) != SLICE_PARKING &&
 				sm_state(&s->life) != SLICE_PARKED) ||
 			is_parked(s, from))
-			violation(s, from, "PARKED");
+			violation(s, from, "PARKED out of turn");
 		else
 			note_parked(s, from);
 		break;
 	case WIRE_VM_RESET:
 		if (!slice_is_leader(s))
-			violation(s, from, "RESET");
+			violation(s, from, "RESET out of turn");
 		else
 			slice_life_reset(s, (enum vcpu_reset)m->u.reset.kind, m->u.reset.reason);
 		break;
@@ -374,12 +391,12 @@ static void on_prepare(void *arg, const struct ctl_slice_spec *spec, const int *
 {
 	struct slice *s = arg;
 	OBJ_CHECK(s, SLICE_MAGIC);
-	const char *address = "";
+	const char *address = "", *beat = "";
 	int err = slice_spec_take(s, spec, fds);
 	if (err == 0)
 		err = slice_build(s);
 	if (err == 0)
-		err = slice_net_listen(s, &address);
+		err = slice_net_listen(s, &address, &beat);
 	if (err == 0)
 		err = slice_sandbox_enter(&s->spec);
 	if (err == 0)
@@ -389,7 +406,7 @@ static void on_prepare(void *arg, const struct ctl_slice_spec *spec, const int *
 		return;
 	}
 	sm_move(&s->life, SLICE_BUILT);
-	slice_ctl_prepared(s->ctl, address);
+	slice_ctl_prepared(s->ctl, address, beat);
 }
 
 void slice_life_connected(struct slice *s, int err)

@@ -8,17 +8,19 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "node-agent/slice.h"
+#include "proto/beat.h"
 #include "proto/wire_msgs.h"
 #include "proto/xport_ofi.h"
 
 /*
- * The slice among the others: one transport for the data plane, and the lease over it. A slice that
- * is alone has neither.
+ * The slice among the others: the transport of the data plane, and joining it and the heartbeats
+ * with everybody's. A slice that is alone has neither.
  */
 
 /* How long connecting may take: the slowest host of the VM may still be allocating memory. */
-#define JOIN_NS          UINT64_C(30000000000)
-#define LEASE_DEFAULT_NS UINT64_C(5000000000)
+#define JOIN_NS UINT64_C(30000000000)
+/* And, once all are connected, how long till all have heard each other's heartbeats. */
+#define BEATS_NS UINT64_C(10000000000)
 
 /* ---- what the transport calls, on its progress thread -------------------------------------- */
 
@@ -43,8 +45,6 @@ static int other_message(void *arg, const struct xport_rx *rx)
 	int err = wire_vm_decode(rx->type, rx->head, rx->head_bytes, &n.msg);
 	if (err != 0)
 		return err;
-	if (rx->type == WIRE_VM_ALIVE)
-		return 0;
 	if (rx->type < WIRE_VM_PARK)
 		return route_message(s->route, rx->peer, &n.msg);
 	slice_post(s, life_on_main, &n, sizeof(n));
@@ -54,9 +54,6 @@ static int other_message(void *arg, const struct xport_rx *rx)
 static int on_message(void *arg, const struct xport_rx *rx)
 {
 	struct slice *s = arg;
-	/* Relaxed: the lease looks at it ten times before it matters. */
-	atomic_store_explicit(
-		&s->heard_ns[rx->peer.v], clock_now_ns(clock_host()), memory_order_relaxed);
 	return dsm_xport_message(s->dsm, rx);
 }
 
@@ -64,16 +61,13 @@ static void on_down(void *arg, slice_id_t peer, int err)
 {
 	struct slice *s = arg;
 	char why[WIRE_VM_WHY_MAX + 1];
-	slice_id_t a = {MIN(s->self.v, peer.v)}, b = {MAX(s->self.v, peer.v)};
 	dsm_xport_down(s->dsm, peer, err);
 	if (err_class(err) == ERR_CLASS_PEER && err != ERR_PEER_DOWN) {
 		snprintf(why, sizeof(why), "slice %u: %s", peer.v, err_text(err));
 		slice_life_end_post(s, VM_END_FAILED, peer, peer, why);
 		return;
 	}
-	snprintf(
-		why, sizeof(why), "the connection between slice %u and slice %u is lost", a.v, b.v);
-	slice_life_end_post(s, VM_END_SLICE_LOST, a, b, why);
+	slice_life_lost_post(s, peer);
 }
 
 static uint64_t guest_now(void *arg)
@@ -86,8 +80,6 @@ static int guest_observe(void *arg, slice_id_t peer, uint64_t guest_ns)
 {
 	struct slice *s = arg;
 	bool advanced;
-	if (SLICE_PLANTED(s, SLICE_PLANT_NO_CAUSALITY))
-		return 0;
 	int err = gclock_observe(&s->guest_clock, guest_ns, &advanced);
 	if (err != 0)
 		log_error(slice, "the clock of a peer is ahead of its measured error, peer %u",
@@ -104,55 +96,6 @@ static const struct xport_handler handler = {
 	.observe = guest_observe,
 };
 
-/* ---- the lease ------------------------------------------------------------------------------ */
-
-static uint64_t lease_ns(const struct slice *s)
-{
-	return s->spec.lease_ms == 0 ? LEASE_DEFAULT_NS : s->spec.lease_ms * UINT64_C(1000000);
-}
-
-static void check_peer(struct slice *s, slice_id_t peer, uint64_t now)
-{
-	uint64_t heard = atomic_load_explicit(&s->heard_ns[peer.v], memory_order_relaxed);
-	char why[WIRE_VM_WHY_MAX + 1];
-	if (now <= heard || now - heard < lease_ns(s))
-		return;
-	slice_id_t a = {MIN(s->self.v, peer.v)}, b = {MAX(s->self.v, peer.v)};
-	snprintf(
-		why, sizeof(why), "the connection between slice %u and slice %u is lost", a.v, b.v);
-	log_error(slice, "nothing heard of slice %u for %llu ms", peer.v,
-		(unsigned long long)((now - heard) / 1000000));
-	slice_life_end(s, VM_END_SLICE_LOST, a, b, why);
-}
-
-/*
- * The lease is among the slices: one that has not heard from every other for T stops by itself, so
- * a link that goes silent without closing, or a host that hangs, leaves no half of the VM running.
- */
-static void lease_tick(void *arg)
-{
-	struct slice *s = arg;
-	OBJ_CHECK(s, SLICE_MAGIC);
-	uint64_t now = clock_now_ns(clock_host());
-	slice_net_send_all(s, &(struct wire_vm_msg){.type = WIRE_VM_ALIVE});
-	for (size_t i = 0; i < s->n_nodes; i++) {
-		if (!slice_eq(s->nodes[i].slice, s->self))
-			check_peer(s, s->nodes[i].slice, now);
-	}
-	loop_timer_arm(s->lease_timer, lease_ns(s) / 10);
-}
-
-static int lease_start(struct slice *s)
-{
-	uint64_t now = clock_now_ns(clock_host());
-	for (size_t i = 0; i < s->n_nodes; i++)
-		atomic_store(&s->heard_ns[s->nodes[i].slice.v], now);
-	int err = loop_timer_create(s->loop, lease_tick, s, &s->lease_timer);
-	if (err == 0)
-		loop_timer_arm(s->lease_timer, 0);
-	return err;
-}
-
 /* ---- listening and connecting ---------------------------------------------------------------- */
 
 static int listen_fabric(struct slice *s)
@@ -163,6 +106,7 @@ static int listen_fabric(struct slice *s)
 		.bind = s->spec.fabric_bind,
 		.providers = s->spec.provider[0] == '\0' ? NULL : s->spec.provider,
 		.n_slices = (unsigned)s->n_nodes,
+		.stuck_ns = s->lease_ns,
 		.handler = &handler,
 		.arg = s,
 	};
@@ -171,9 +115,9 @@ static int listen_fabric(struct slice *s)
 	return xport_ofi_listen(&cfg, &s->listener);
 }
 
-int slice_net_listen(struct slice *s, const char **address)
+int slice_net_listen(struct slice *s, const char **address, const char **beat)
 {
-	*address = "alone";
+	*address = *beat = "alone";
 	if (s->n_nodes == 1)
 		return 0;
 	int err = listen_fabric(s);
@@ -184,7 +128,7 @@ int slice_net_listen(struct slice *s, const char **address)
 	}
 	snprintf(s->address, sizeof(s->address), "%s", xport_ofi_address(s->listener));
 	*address = s->address;
-	return 0;
+	return slice_beat_listen(s, beat);
 }
 
 /* The lists are in the order of the mesh. */
@@ -194,7 +138,8 @@ static int take_addresses(struct slice *s)
 	if (n != s->n_nodes)
 		return ERR_INVAL;
 	s->fabric_peers = calloc(n, sizeof(*s->fabric_peers));
-	if (s->fabric_peers == NULL)
+	s->beat_peers = calloc(n, sizeof(*s->beat_peers));
+	if (s->fabric_peers == NULL || s->beat_peers == NULL)
 		return ERR_NO_MEMORY;
 	s->n_peers = 0;
 	for (uint32_t i = 0; i < n; i++) {
@@ -204,6 +149,7 @@ static int take_addresses(struct slice *s)
 			return ERR_INVAL;
 		if (slice_eq(id, s->self))
 			continue;
+		s->beat_peers[s->n_peers] = (struct beat_peer){id, p->beat};
 		s->fabric_peers[s->n_peers++] = (struct xport_ofi_peer){id, p->address};
 	}
 	return 0;
@@ -233,18 +179,21 @@ static void joined(struct slice *s, const void *what)
 	if (err == 0) {
 		route_start(s->route, s->xport);
 		err = dsm_start(s->dsm, s->xport, other_message, s);
-	}
-	if (err == 0)
-		err = lease_start(s);
+	} else if (s->join_why[0] != '\0')
+		snprintf(s->ctl_text, sizeof(s->ctl_text), "%s", s->join_why);
 	slice_life_connected(s, err);
 }
 
 static void *join_thread(void *arg)
 {
 	struct slice *s = arg;
-	uint64_t deadline = clock_now_ns(clock_host()) + JOIN_NS;
+	uint64_t now = clock_now_ns(clock_host());
 	struct join_note n;
-	n.err = xport_ofi_join(s->listener, s->fabric_peers, s->n_peers, deadline, &s->join_xport);
+	n.err = xport_ofi_join(
+		s->listener, s->fabric_peers, s->n_peers, now + JOIN_NS, &s->join_xport);
+	now = clock_now_ns(clock_host());
+	if (n.err == 0)
+		n.err = beat_wait(s->beat, now + BEATS_NS, s->join_why);
 	slice_post(s, joined, &n, sizeof(n));
 	return NULL;
 }
@@ -257,6 +206,9 @@ int slice_net_connect(struct slice *s)
 		return 0;
 	}
 	int err = take_addresses(s);
+	/* Before joining, so that whoever has joined knows that all others beat. */
+	if (err == 0)
+		err = beat_start(s->beat, s->beat_peers, s->n_peers);
 	if (err != 0)
 		return err;
 	int e = pthread_create(&s->join_thread, NULL, join_thread, s);
@@ -268,9 +220,8 @@ int slice_net_connect(struct slice *s)
 
 void slice_net_stop(struct slice *s)
 {
-	if (s->lease_timer != NULL)
-		loop_timer_destroy(s->lease_timer);
-	s->lease_timer = NULL;
+	if (s->beat != NULL)
+		beat_stop(s->beat);
 	if (s->joining)
 		join_wait(s);
 }
@@ -283,8 +234,12 @@ void slice_net_close(struct slice *s)
 		xport_ofi_close(s->listener);
 	s->xport = s->join_xport = NULL;
 	s->listener = NULL;
+	beat_close(s->beat);
+	s->beat = NULL;
 	free(s->fabric_peers);
+	free(s->beat_peers);
 	s->fabric_peers = NULL;
+	s->beat_peers = NULL;
 	ctl_msg_fini(CTL_MSG_slice_mesh, &s->mesh);
 }
 

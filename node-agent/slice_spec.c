@@ -12,7 +12,8 @@
 #include "proto/rv64_map.h"
 
 /* Memory of a guest node comes in these units: the size of the guest kernel's memory sections. */
-#define NODE_UNIT_BYTES (UINT64_C(128) << 20)
+#define NODE_UNIT_BYTES  (UINT64_C(128) << 20)
+#define LEASE_DEFAULT_MS 5000u
 
 static PRINTF_LIKE(2, 3) int refuse(struct slice *s, const char *fmt, ...)
 {
@@ -101,6 +102,7 @@ static int take_options(struct slice *s)
 	const struct ctl_slice_spec *spec = &s->spec;
 	if (spec->engine[0] != '\0' && strcmp(spec->engine, "rv64") != 0)
 		return refuse(s, "engine '%s' is not known; there is: rv64", spec->engine);
+	s->lease_ns = (spec->lease_ms == 0 ? LEASE_DEFAULT_MS : spec->lease_ms) * UINT64_C(1000000);
 	s->svadu = true;
 	if (strcmp(spec->cpu, "svadu=off") == 0)
 		s->svadu = false;
@@ -128,20 +130,32 @@ const char *slice_option(const struct slice *s, const char *name)
  * Option "plant": a bug that the tests must find. Refused where it would not be planted, or a test
  * of it would pass on a correct build.
  */
-static int take_plant(struct slice *s)
+static int take_plant(struct slice *s, const char *plant)
 {
-	const char *plant = slice_option(s, "plant");
-	if (plant == NULL)
-		return 0;
 #ifdef PLANT_BUGS
 	if (strcmp(plant, "no-causality") == 0) {
-		s->planted |= SLICE_PLANT_NO_CAUSALITY;
+		gclock_plant_no_causality = true;
+		return 0;
+	}
+	if (strcmp(plant, "no-discipline") == 0) {
+		s->planted |= SLICE_PLANT_NO_DISCIPLINE;
 		return 0;
 	}
 	return dsm_plant(plant) == 0 ? 0 : refuse(s, "no bug '%s' can be planted", plant);
 #else
 	return refuse(s, "option plant: this build has no planted bugs (--enable-plant)");
 #endif
+}
+
+/* It may be given more than once. */
+static int take_plants(struct slice *s)
+{
+	int err = 0;
+	for (uint32_t i = 0; err == 0 && i < s->spec.n_options; i++) {
+		if (strcmp(s->spec.options[i].name, "plant") == 0)
+			err = take_plant(s, s->spec.options[i].value);
+	}
+	return err;
 }
 
 static bool has_word(const char *line, const char *prefix)
@@ -182,7 +196,7 @@ int slice_spec_take(struct slice *s, const struct ctl_slice_spec *spec, const in
 	if (err == 0)
 		err = take_options(s);
 	if (err == 0)
-		err = take_plant(s);
+		err = take_plants(s);
 	if (err == 0)
 		take_append(s);
 	return err;

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "node-agent/slice.h"
+#include "proto/beat.h"
 #include "proto/xport.h"
 
 /* The counters of `mirrorball vm stats`, under names that scripts may rely on. */
@@ -77,6 +78,35 @@ static void put_routes(struct slice *s, struct slice_ctl_stats *out)
 	put(out, "device.stores", "1", r.stores);
 }
 
+static void put_beats(struct slice *s, struct slice_ctl_stats *out)
+{
+	struct beat_stats b = {.clocks.known = true}; /* alone: its clock is the reference */
+	if (s->beat != NULL)
+		beat_stats_get(s->beat, &b);
+	if (b.clocks.known) {
+		/* This slice's clock against the leader's: positive when it is ahead, or faster. */
+		slice_ctl_stat(out, "clock.skew", "ns", -b.clocks.offset_ns);
+		slice_ctl_stat(out, "clock.drift", "ppb", -b.clocks.drift_ppb);
+		put(out, "clock.error", "ns", b.clocks.error_ns);
+		put(out, "beat.rtt", "ns", b.clocks.rtt_ns);
+	}
+	put(out, "beat.out", "1", b.counts.out);
+	put(out, "beat.in", "1", b.counts.in);
+	put(out, "beat.dropped", "1", b.counts.dropped);
+	put(out, "beat.late", "1", b.counts.late);
+	put(out, "beat.send.failed", "1", b.send_failed);
+	put(out, "beat.silence.max", "ns", b.counts.silence_max_ns);
+}
+
+static void put_clock(struct slice *s, struct slice_ctl_stats *out)
+{
+	put(out, "clock.guest", "ns", gclock_now(&s->guest_clock));
+	put(out, "clock.advances", "1", atomic_load(&s->guest_clock.advances));
+	put(out, "clock.advance.max", "ns", atomic_load(&s->guest_clock.max_advance_ns));
+	/* How far the guest's time is behind where the measurement says that it should be. */
+	slice_ctl_stat(out, "clock.lag", "ns", atomic_load(&s->guest_clock.lag_ns));
+}
+
 void slice_stats(struct slice *s, struct slice_ctl_stats *out)
 {
 	if (sm_state(&s->life) < SLICE_BUILT || sm_state(&s->life) == SLICE_ENDED)
@@ -86,7 +116,6 @@ void slice_stats(struct slice *s, struct slice_ctl_stats *out)
 	put_vcpus(s, out);
 	put_routes(s, out);
 	put(out, "guest.resets", "1", s->resets);
-	put(out, "clock.guest", "ns", gclock_now(&s->guest_clock));
-	put(out, "clock.advances", "1", atomic_load(&s->guest_clock.advances));
-	put(out, "clock.advance.max", "ns", atomic_load(&s->guest_clock.max_advance_ns));
+	put_beats(s, out);
+	put_clock(s, out);
 }

@@ -93,7 +93,6 @@ size_t wire_vm_encode(const struct wire_vm_msg *m, void *buf)
 	case WIRE_VM_HART_STATUS:
 	case WIRE_VM_PARK:
 	case WIRE_VM_PARKED:
-	case WIRE_VM_ALIVE:
 		break;
 	}
 	CHECK(!c.bad);
@@ -187,7 +186,6 @@ static bool decode_body(struct rcur *c, struct wire_vm_msg *m)
 	case WIRE_VM_HART_STATUS:
 	case WIRE_VM_PARK:
 	case WIRE_VM_PARKED:
-	case WIRE_VM_ALIVE:
 		return true;
 	}
 	return false;
@@ -196,7 +194,7 @@ static bool decode_body(struct rcur *c, struct wire_vm_msg *m)
 bool wire_vm_has(uint16_t type)
 {
 	return (type >= WIRE_VM_INTR && type <= WIRE_VM_CONSOLE) ||
-	       (type >= WIRE_VM_PARK && type <= WIRE_VM_ALIVE);
+	       (type >= WIRE_VM_PARK && type <= WIRE_VM_END);
 }
 
 int wire_vm_decode(uint16_t type, const void *buf, size_t len, struct wire_vm_msg *out)

@@ -357,7 +357,7 @@ int xport_ofi_listen(const struct xport_ofi_cfg *cfg, struct xport_ofi **out)
 	list_init(&x->ending);
 	list_init(&x->dead);
 	list_init(&x->held);
-	int rc = ofi_addr_parse(cfg->bind, &x->bind);
+	int rc = net_addr_parse(cfg->bind, &x->bind);
 	if (rc == 0)
 		rc = ofi_fab_open(x);
 	/* They are the caller's strings, and not looked at again. */
@@ -399,7 +399,7 @@ static int ofi_peers_set(struct xport_ofi *x, const struct xport_ofi_peer *peers
 		struct ofi_peer *p = &x->peers[i];
 		CHECK(peers[i].slice.v < SLICE_MAX && !slice_eq(peers[i].slice, x->cfg.self));
 		CHECK(x->by_id[peers[i].slice.v] == NULL);
-		if (ofi_addr_parse(peers[i].address, &p->addr) != 0) {
+		if (net_addr_parse(peers[i].address, &p->addr) != 0) {
 			log_error(xport, "slice %u: \"%s\" of peer %u is not an address",
 				x->cfg.self.v, peers[i].address, peers[i].slice.v);
 			return ERR_INVAL;

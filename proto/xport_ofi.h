@@ -3,6 +3,7 @@
 #define PROTO_XPORT_OFI_H
 
 #include "proto/credit.h"
+#include "proto/net_addr.h"
 #include "proto/seal.h"
 #include "proto/xport.h"
 
@@ -13,7 +14,7 @@
  * with everybody's address, join.
  */
 #define XPORT_OFI_PROVIDERS  "tcp,net" /* in order of preference */
-#define XPORT_OFI_ADDR_BYTES 80u
+#define XPORT_OFI_ADDR_BYTES NET_ADDR_BYTES
 
 struct xport_ofi;
 

@@ -2,9 +2,7 @@
 /* xport_ofi: the objects of libfabric, addresses, making and closing connections. */
 #include "proto/xport_ofi_int.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,49 +53,6 @@ int ofi_err(int fi_err)
 	}
 }
 
-/* Numeric addresses only: a look-up could block, and peers are told addresses, not names. */
-int ofi_addr_parse(const char *text, struct sockaddr_storage *out)
-{
-	char host[XPORT_OFI_ADDR_BYTES];
-	const char *colon = strrchr(text, ':');
-	size_t len = colon != NULL ? (size_t)(colon - text) : 0;
-	if (colon == NULL || len == 0 || len >= sizeof(host))
-		return ERR_INVAL;
-	memcpy(host, text, len);
-	host[len] = '\0';
-	char *name = host;
-	if (host[0] == '[' && host[len - 1] == ']') {
-		host[len - 1] = '\0';
-		name++;
-	}
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-	struct addrinfo *ai;
-	if (getaddrinfo(name, colon + 1, &hints, &ai) != 0)
-		return ERR_INVAL;
-	memset(out, 0, sizeof(*out));
-	memcpy(out, ai->ai_addr, ai->ai_addrlen);
-	freeaddrinfo(ai);
-	return 0;
-}
-
-static socklen_t ofi_addr_len(const struct sockaddr_storage *a)
-{
-	return a->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-}
-
-static int ofi_addr_format(const struct sockaddr_storage *a, char out[XPORT_OFI_ADDR_BYTES])
-{
-	char host[64], port[8];
-	if (getnameinfo((const struct sockaddr *)a, ofi_addr_len(a), host, sizeof(host), port,
-		    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-		return ERR_INVAL;
-	int n = snprintf(out, XPORT_OFI_ADDR_BYTES, a->ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
-		host, port);
-	return n > 0 && (size_t)n < XPORT_OFI_ADDR_BYTES ? 0 : ERR_INVAL;
-}
-
 /* Ask libfabric for connected message endpoints of one provider with our own address. */
 static struct fi_info *ofi_info_of(const struct xport_ofi *x, const char *provider)
 {
@@ -115,7 +70,7 @@ static struct fi_info *ofi_info_of(const struct xport_ofi *x, const char *provid
 	hints->tx_attr->msg_order = FI_ORDER_SAS;
 	hints->rx_attr->msg_order = FI_ORDER_SAS;
 	hints->fabric_attr->prov_name = strdup(provider);
-	hints->src_addrlen = ofi_addr_len(&x->bind);
+	hints->src_addrlen = net_addr_len(&x->bind);
 	hints->src_addr = malloc(hints->src_addrlen);
 	if (hints->fabric_attr->prov_name == NULL || hints->src_addr == NULL)
 		goto undo_hints;
@@ -181,7 +136,7 @@ static int ofi_pep_open(struct xport_ofi *x)
 	OFI_TRY(fi_pep_bind(x->pep, &x->eq->fid, 0));
 	OFI_TRY(fi_listen(x->pep));
 	OFI_TRY(fi_getname(&x->pep->fid, &bound, &len));
-	return ofi_addr_format(&bound, x->address);
+	return net_addr_format(&bound, x->address);
 }
 
 static int ofi_epoll_add(struct xport_ofi *x, int fd)

@@ -150,7 +150,6 @@ MUST_CHECK int ofi_fab_open(struct xport_ofi *x);
 void ofi_fab_close(struct xport_ofi *x);
 /* A libfabric code (positive or negative) as one of ours; never 0. */
 int ofi_err(int fi_err);
-MUST_CHECK int ofi_addr_parse(const char *text, struct sockaddr_storage *out);
 /* A connection to `peer`, or one for an incoming request. `req` stays the caller's. */
 MUST_CHECK int ofi_conn_dial(struct xport_ofi *x, struct ofi_peer *peer);
 void ofi_conn_accept(struct xport_ofi *x, struct fi_info *req);

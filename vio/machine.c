@@ -166,6 +166,13 @@ void vio_machine_stop(struct vio_machine *m)
 		virtio_dev_stop(virtio_pci_dev(m->virtio[i]));
 }
 
+void vio_machine_halt(struct vio_machine *m)
+{
+	OBJ_CHECK(m, VIO_MACHINE_MAGIC);
+	for (unsigned i = 0; i < m->n_virtio; i++)
+		virtio_dev_halt(virtio_pci_dev(m->virtio[i]));
+}
+
 int vio_machine_quiesce(struct vio_machine *m, uint64_t timeout_ns)
 {
 	OBJ_CHECK(m, VIO_MACHINE_MAGIC);

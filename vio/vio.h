@@ -113,6 +113,10 @@ MUST_CHECK int vio_machine_start(struct vio_machine *m);
  * Context: main thread. */
 void vio_machine_stop(struct vio_machine *m);
 
+/* Begin no request any more, now, until the machine is reset: what a device is at in this moment is
+ * the last that reaches a disk. Context: any thread, holding no lock; waits for nothing. */
+void vio_machine_halt(struct vio_machine *m);
+
 /* Finish requests in flight and begin no others: afterwards devices leave guest memory alone.
  * ERR_TIMEOUT: some are not done yet; call again or resume. Context: main thread. */
 MUST_CHECK int vio_machine_quiesce(struct vio_machine *m, uint64_t timeout_ns);

@@ -326,6 +326,15 @@ void virtio_dev_stop(struct virtio_dev *dev)
 	dev->live_workers = false;
 }
 
+void virtio_dev_halt(struct virtio_dev *dev)
+{
+	OBJ_CHECK(dev, VIRTIO_MAGIC);
+	lk_lock(&dev->lk);
+	dev->halted = true;
+	virtio_update_yield_locked(dev);
+	lk_unlock(&dev->lk);
+}
+
 int virtio_dev_pause(struct virtio_dev *dev, uint64_t timeout_ns)
 {
 	OBJ_CHECK(dev, VIRTIO_MAGIC);

@@ -112,7 +112,7 @@ struct virtio_dev {
 	uint64_t features; /* of the driver */
 	uint16_t config_vector;
 	bool resetting, paused, stop;
-	bool halted; /* guest memory is gone: nothing runs until the machine is reset */
+	bool halted; /* guest memory or the VM is gone: nothing runs until the machine is reset */
 	bool live_workers;
 	uint64_t broken; /* times that the driver broke a rule */
 	struct virtio_queue queues[VIRTIO_QUEUES_MAX];
@@ -158,6 +158,8 @@ void virtio_dev_kick(struct virtio_dev *dev, unsigned w);
 MUST_CHECK int virtio_dev_start(struct virtio_dev *dev);
 /* End the workers, after the requests that they are at. The gate must not block for ever. */
 void virtio_dev_stop(struct virtio_dev *dev);
+/* Begin nothing more until the power-on reset. Context: any thread. */
+void virtio_dev_halt(struct virtio_dev *dev);
 /* Hold the workers still; ERR_TIMEOUT: some request is not done yet (ask again, or resume). */
 MUST_CHECK int virtio_dev_pause(struct virtio_dev *dev, uint64_t timeout_ns);
 void virtio_dev_resume(struct virtio_dev *dev);

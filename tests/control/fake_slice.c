@@ -51,7 +51,7 @@ static void refuse(struct fake *f, const char *step)
 static void fake_prepare(void *arg, const struct ctl_slice_spec *spec, const int *fds)
 {
 	struct fake *f = arg;
-	char fabric[64];
+	char fabric[64], beat[64];
 
 	f->slice = spec->slice;
 	f->slices = spec->n_slices;
@@ -71,7 +71,8 @@ static void fake_prepare(void *arg, const struct ctl_slice_spec *spec, const int
 		return;
 	}
 	snprintf(fabric, sizeof(fabric), "%.40s#%d", spec->fabric_bind, (int)getpid());
-	slice_ctl_prepared(f->ctl, fabric);
+	snprintf(beat, sizeof(beat), "%.40s#beat%d", spec->fabric_bind, (int)getpid());
+	slice_ctl_prepared(f->ctl, fabric, beat);
 }
 
 static void fake_connect(void *arg, const struct ctl_slice_mesh *mesh)
@@ -79,7 +80,8 @@ static void fake_connect(void *arg, const struct ctl_slice_mesh *mesh)
 	struct fake *f = arg;
 
 	for (uint32_t i = 0; i < mesh->n_peers; i++)
-		log_info(slice, "slice %u is at %s", mesh->peers[i].slice, mesh->peers[i].address);
+		log_info(slice, "slice %u is at %s, beats at %s", mesh->peers[i].slice,
+			mesh->peers[i].address, mesh->peers[i].beat);
 	if (strcmp(f->refuse, "connect") == 0 || mesh->n_peers != f->slices)
 		refuse(f, "connect");
 	else

@@ -347,6 +347,8 @@ static int ask_all(struct slice_driver *d, uint16_t type, unsigned first, unsign
 		snprintf(mesh.peers[i].host, sizeof(mesh.peers[i].host), "host%u", i);
 		snprintf(mesh.peers[i].address, sizeof(mesh.peers[i].address), "%s",
 			d->slices[i].status.fabric);
+		snprintf(mesh.peers[i].beat, sizeof(mesh.peers[i].beat), "%s",
+			d->slices[i].status.beat);
 	}
 	for (unsigned i = first; err == 0 && i < end; i++) {
 		struct driven *s = &d->slices[i];

@@ -260,6 +260,6 @@ UT_TEST(json)
 		"{\"ref\":{\"vm\":\"x\",\"incarnation\":\"00000000000000000000000000000000\","
 		"\"slice\":3},\"state\":\"running\",\"reason\":\"none\","
 		"\"text\":\"say \\\"hi\\\\\\\" \xc3\xa4 ? ?\",\"fabric\":\"\",\"pid\":0,"
-		"\"resets\":0}");
+		"\"resets\":0,\"beat\":\"\"}");
 	free(text);
 }

@@ -642,7 +642,7 @@ UT_TEST(bad_addresses_and_providers_are_refused)
 static int raw_tcp(const struct xport_ofi *o)
 {
 	struct sockaddr_storage a;
-	CHECK(ofi_addr_parse(xport_ofi_address(o), &a) == 0);
+	CHECK(net_addr_parse(xport_ofi_address(o), &a) == 0);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	CHECK(fd >= 0);
 	CHECK(connect(fd, (struct sockaddr *)&a, sizeof(struct sockaddr_in)) == 0);
