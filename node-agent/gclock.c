@@ -106,7 +106,7 @@ void gclock_set_error(struct gclock *g, uint64_t error_ns)
 	set_bound(g, error_ns, 0);
 }
 
-void gclock_discipline(struct gclock *g, int64_t target_ns, uint64_t error_ns)
+void gclock_discipline(struct gclock *g, int64_t target_ns, int64_t drift_ppb, uint64_t error_ns)
 {
 	if (!LOAD(g->running)) {
 		gclock_set_error(g, error_ns);
@@ -116,7 +116,10 @@ void gclock_discipline(struct gclock *g, int64_t target_ns, uint64_t error_ns)
 	uint64_t passed = MIN(host - LOAD(g->disciplined_ns), GCLOCK_SLEW_SPAN_NS);
 	int64_t most = (int64_t)(passed * GCLOCK_SLEW_PPM / 1000000);
 	int64_t lag = target_ns - LOAD(g->offset_ns);
-	int64_t step = MIN(MAX(lag, -most), most);
+	/* A drift that is beyond this is no clock's. */
+	int64_t ppb = MIN(MAX(drift_ppb, -GCLOCK_SLEW_PPM * 1000), GCLOCK_SLEW_PPM * 1000);
+	int64_t along = (int64_t)passed * ppb / 1000000000;
+	int64_t step = MIN(MAX(lag, along - most), along + most);
 	STORE(g->disciplined_ns, host);
 	/* A step back is smaller than the host time that passed, so guest time still advances. */
 	atomic_fetch_add_explicit(&g->offset_ns, step, memory_order_relaxed);

@@ -33,9 +33,9 @@ struct gclock {
 /* Advances larger than this above what the measurement explains are no skew but a broken or hostile
  * peer. */
 #define GCLOCK_SLACK_NS UINT64_C(50000000)
-/* Slew no faster than this: the kernel's own NTP code uses the same limit. Parts per million. */
+/* Slew no faster than this against the reference: the kernel's own NTP code uses the same limit. Parts per million. */
 #define GCLOCK_SLEW_PPM 500
-/* Slewing makes up for at most so much time at once: the largest step is 125 us. */
+/* What is slewed for at once: the largest step is 125 us, and as much for the drift. */
 #define GCLOCK_SLEW_SPAN_NS UINT64_C(250000000)
 
 #ifdef PLANT_BUGS
@@ -68,11 +68,12 @@ uint64_t gclock_now(struct gclock *g);
 MUST_CHECK int gclock_observe(struct gclock *g, uint64_t guest_ns, bool *advanced);
 
 /*
- * The measurement says that guest time should be the host's clock + `target_ns`, and that of no
- * slice is known better than to `error_ns`. Moves the offset towards the target, by GCLOCK_SLEW_PPM
- * at most, while time runs. Context: one thread.
+ * The measurement says that guest time should be the host's clock + `target_ns`, which moves by
+ * `drift_ppb`, and that of no slice is known better than to `error_ns`. Lets the offset drift along
+ * and moves it towards the target, by GCLOCK_SLEW_PPM at most, while time runs. Context: one
+ * thread.
  */
-void gclock_discipline(struct gclock *g, int64_t target_ns, uint64_t error_ns);
+void gclock_discipline(struct gclock *g, int64_t target_ns, int64_t drift_ppb, uint64_t error_ns);
 
 /* Only the second half of it: advances may be as large as the slack and `error_ns`. Context: the
  * same thread. */

@@ -47,7 +47,7 @@ static void on_clocks(void *arg, const struct beat_clocks *c)
 		sub_overflows(c->offset_ns, origin, &target))
 		gclock_set_error(&s->guest_clock, c->worst_ns);
 	else
-		gclock_discipline(&s->guest_clock, target, c->worst_ns);
+		gclock_discipline(&s->guest_clock, target, c->drift_ppb, c->worst_ns);
 }
 
 int slice_beat_guest_time(struct slice *s, int64_t origin_ns, uint64_t *guest_ns)

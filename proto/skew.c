@@ -45,34 +45,33 @@ bool skew_add(struct skew *k, uint64_t t1, uint64_t t2, uint64_t t3, uint64_t t4
 	return true;
 }
 
-static const struct skew_point *quickest(const struct skew *k, unsigned from, unsigned to)
+/* By how much the drift from `a` to the later `b` may be wrong, in parts per billion. */
+static __int128 drift_error(const struct skew_point *a, const struct skew_point *b)
 {
-	const struct skew_point *best = point(k, from);
-	for (unsigned i = from + 1; i < to; i++) {
-		if (point(k, i)->rtt_ns < best->rtt_ns)
-			best = point(k, i);
-	}
-	return best;
+	if (b->at_ns <= a->at_ns)
+		return SKEW_DRIFT_PPB;
+	return (__int128)(a->rtt_ns / 2 + b->rtt_ns / 2) * PPB / (__int128)(b->at_ns - a->at_ns) +
+	       SKEW_WANDER_PPB;
 }
 
-/* Between the quickest exchange of the older half and that of the newer one. */
+/* Between the two exchanges that tell most: quick ones, and far apart. */
 static void drift(const struct skew *k, int64_t *ppb, uint64_t *error_ppb)
 {
-	*ppb = 0;
-	*error_ppb = SKEW_DRIFT_PPB;
-	if (k->n < 2)
-		return;
-	const struct skew_point *a = quickest(k, 0, k->n / 2), *b = quickest(k, k->n / 2, k->n);
-	if (b->at_ns - a->at_ns < SKEW_SPAN_NS / 2)
-		return;
-	__int128 apart = (__int128)(b->at_ns - a->at_ns);
-	__int128 error = (__int128)(a->rtt_ns / 2 + b->rtt_ns / 2) * PPB / apart + SKEW_WANDER_PPB;
-	if (error >= SKEW_DRIFT_PPB)
-		return;
-	__int128 d = ((__int128)b->offset_ns - a->offset_ns) * PPB / apart;
+	__int128 least = SKEW_DRIFT_PPB, d = 0;
+	for (unsigned j = 1; j < k->n; j++) {
+		for (unsigned i = 0; i < j; i++) {
+			const struct skew_point *a = point(k, i), *b = point(k, j);
+			__int128 error = drift_error(a, b);
+			if (error >= least)
+				continue;
+			least = error;
+			d = ((__int128)b->offset_ns - a->offset_ns) * PPB /
+			    (__int128)(b->at_ns - a->at_ns);
+		}
+	}
 	/* A clock that runs at more than twice our rate, or backwards, is none. */
 	*ppb = (int64_t)MIN(MAX(d, (__int128)-PPB), (__int128)PPB);
-	*error_ppb = (uint64_t)error;
+	*error_ppb = (uint64_t)least;
 }
 
 /* `age` times a rate in parts per billion. */

@@ -82,7 +82,7 @@ UT_TEST(discipline_slews_and_never_steps)
 	/* 20 ms ahead of the target: at 500 ppm that takes 40 s. */
 	for (unsigned i = 0; i < 450; i++) {
 		clock_manual_advance(&host, 100 * MS);
-		gclock_discipline(&g, -(int64_t)(20 * MS), 0);
+		gclock_discipline(&g, -(int64_t)(20 * MS), 0, 0);
 		uint64_t now = gclock_now(&g);
 		UT_CHECK(now > last);
 		UT_CHECK(now - last >= 99 * MS && now - last <= 100 * MS);
@@ -96,9 +96,9 @@ UT_TEST(the_bound_follows_the_measured_error)
 	bool advanced;
 	start(0);
 	gclock_run(&g, 0);
-	gclock_discipline(&g, 0, 30 * MS);
+	gclock_discipline(&g, 0, 0, 30 * MS);
 	UT_OK(gclock_observe(&g, GCLOCK_SLACK_NS + 30 * MS, &advanced));
-	gclock_discipline(&g, 0, UINT64_MAX);
+	gclock_discipline(&g, 0, 0, UINT64_MAX);
 	UT_OK(gclock_observe(&g, UINT64_C(1) << 40, &advanced));
 }
 
@@ -107,7 +107,7 @@ UT_TEST(a_lag_that_is_known_is_no_peers_fault)
 	bool advanced;
 	start(0);
 	gclock_run(&g, 0);
-	gclock_discipline(&g, (int64_t)(70 * MS), MS);
+	gclock_discipline(&g, (int64_t)(70 * MS), 0, MS);
 	UT_EQ(gclock_now(&g), 0);
 	UT_OK(gclock_observe(&g, 70 * MS + MS + GCLOCK_SLACK_NS, &advanced));
 	UT_CHECK(advanced);
@@ -122,9 +122,24 @@ UT_TEST(one_step_is_small_however_long_the_measurement_was_away)
 	start(0);
 	gclock_run(&g, 0);
 	clock_manual_advance(&host, 3600 * 1000 * MS);
-	gclock_discipline(&g, (int64_t)(20 * MS), 0);
+	gclock_discipline(&g, (int64_t)(20 * MS), 0, 0);
 	UT_EQ(g.offset_ns, 125000);
 	UT_EQ(g.lag_ns, 20 * MS - 125000);
+}
+
+UT_TEST(the_drift_is_followed_besides)
+{
+	start(0);
+	gclock_run(&g, 0);
+	clock_manual_advance(&host, 100 * MS);
+	gclock_discipline(&g, (int64_t)MS, 400000, 0);
+	UT_EQ(g.offset_ns, 50000 + 40000);
+	clock_manual_advance(&host, 100 * MS);
+	gclock_discipline(&g, -(int64_t)MS, -400000, 0);
+	UT_EQ(g.offset_ns, 0);
+	clock_manual_advance(&host, 100 * MS);
+	gclock_discipline(&g, -(int64_t)MS, INT64_MIN, 0); /* no clock's */
+	UT_EQ(g.offset_ns, -100000);
 }
 
 #ifdef PLANT_BUGS
@@ -202,9 +217,9 @@ static void sim_beat(struct rng *r)
 static void sim_discipline(void)
 {
 	struct skew_estimate e;
-	gclock_discipline(&sim.g[0], -sim.origin_ns, MS);
+	gclock_discipline(&sim.g[0], -sim.origin_ns, 0, MS);
 	if (skew_get(&sim.skew, sim_clock_now(&sim.clock[1].clock), &e))
-		gclock_discipline(&sim.g[1], e.offset_ns - sim.origin_ns, e.error_ns);
+		gclock_discipline(&sim.g[1], e.offset_ns - sim.origin_ns, e.drift_ppb, e.error_ns);
 }
 
 /* One that takes at least a tenth of the longest time. */
@@ -250,8 +265,8 @@ static void sim_run(struct rng *r, uint64_t seconds, bool discipline)
 
 /*
  * The stated bounds. Guest times are never further apart than half of the longest round trip, what
- * 50 ms of drift add, and the latency of GO; nor, once the first measurements have been made up for
- * at 500 less 400 ppm, is the leader's from its own clock. Until then a fast follower may push it.
+ * 50 ms of drift add, and the latency of GO; nor, once the drift is known, is the leader's from its own
+ * clock. Until then a fast follower may push it.
  */
 #define APART_NS (2 * LAG_NS + 50 * 400)
 #define DRAG_NS  (10 * LAG_NS)

@@ -85,6 +85,21 @@ UT_TEST(the_drift_is_found)
 	UT_CHECK(llabs(e.offset_ns - truth) < 10000);
 }
 
+/* Wherever in their spans the quickest exchanges happen to be. */
+UT_TEST(a_drift_once_known_stays_known)
+{
+	struct rng r;
+	rng_init(&r, ut_seed());
+	other.ppm = 400;
+	for (unsigned i = 0; i < 2000; i++) {
+		UT_CHECK(exchange(
+			S + i * 250 * MS, rng_below(&r, 200 * US), 0, rng_below(&r, 200 * US)));
+		UT_CHECK(skew_get(&k, S + i * 250 * MS + MS, &e));
+		if (i > 40)
+			UT_CHECK(e.drift_ppb > 350000 && e.drift_ppb < 450000);
+	}
+}
+
 /* Whatever the network does, the truth is within the error that is stated. */
 UT_TEST(the_error_holds_with_any_delays)
 {
