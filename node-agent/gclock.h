@@ -33,7 +33,8 @@ struct gclock {
 /* Advances larger than this above what the measurement explains are no skew but a broken or hostile
  * peer. */
 #define GCLOCK_SLACK_NS UINT64_C(50000000)
-/* Slew no faster than this against the reference: the kernel's own NTP code uses the same limit. Parts per million. */
+/* Slew no faster than this against the reference, as the kernel's own NTP code. Parts per million.
+ */
 #define GCLOCK_SLEW_PPM 500
 /* What is slewed for at once: the largest step is 125 us, and as much for the drift. */
 #define GCLOCK_SLEW_SPAN_NS UINT64_C(250000000)

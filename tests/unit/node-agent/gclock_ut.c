@@ -265,8 +265,8 @@ static void sim_run(struct rng *r, uint64_t seconds, bool discipline)
 
 /*
  * The stated bounds. Guest times are never further apart than half of the longest round trip, what
- * 50 ms of drift add, and the latency of GO; nor, once the drift is known, is the leader's from its own
- * clock. Until then a fast follower may push it.
+ * 50 ms of drift add, and the latency of GO; nor, once the drift is known, is the leader's from its
+ * own clock. Until then a fast follower may push it.
  */
 #define APART_NS (2 * LAG_NS + 50 * 400)
 #define DRAG_NS  (10 * LAG_NS)
