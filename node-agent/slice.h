@@ -183,6 +183,11 @@ MUST_CHECK int slice_spec_take(struct slice *s, const struct ctl_slice_spec *spe
 void slice_spec_drop(struct slice *s);
 /* Value of an option of the specification, or NULL. */
 const char *slice_option(const struct slice *s, const char *name);
+/*
+ * The network card's address: the same at each start of a VM, or the guest would take it for
+ * another card. Names nearly always give different ones; each VM has a network of its own.
+ */
+void slice_mac(const char *vm, uint8_t mac[6]);
 
 /* slice_build.c: make everything that exists before other slices are known, and unmake all. */
 MUST_CHECK int slice_build(struct slice *s);

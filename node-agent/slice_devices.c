@@ -88,12 +88,10 @@ static int add_net(struct slice *s)
 {
 	struct vio_net_range fabric;
 	struct vio_net_cfg cfg = {
-		/* Locally administered; the rest differs from VM to VM. */
-		.mac = {0x52, 0x54, 0x00, s->spec.incarnation[0], s->spec.incarnation[1],
-			s->spec.incarnation[2]},
 		.open = slice_option(s, "net-open") != NULL,
 		.denied = &fabric,
 	};
+	slice_mac(s->spec.vm, cfg.mac);
 	cfg.n_denied = fabric_range(s, &fabric) ? 1 : 0;
 	return vio_machine_add_net(s->machine, SLOT_NET, &cfg);
 }

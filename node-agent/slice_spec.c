@@ -126,6 +126,18 @@ const char *slice_option(const struct slice *s, const char *name)
 	return NULL;
 }
 
+void slice_mac(const char *vm, uint8_t mac[6])
+{
+	/* FNV-1a, 32 bits, folded to the three bytes behind a locally administered prefix. */
+	uint32_t h = UINT32_C(2166136261);
+	for (const char *p = vm; *p != '\0'; p++)
+		h = (h ^ (uint8_t)*p) * UINT32_C(16777619);
+	h ^= h >> 24;
+	const uint8_t out[6] = {
+		0x52, 0x54, 0x00, (uint8_t)(h >> 16), (uint8_t)(h >> 8), (uint8_t)h};
+	memcpy(mac, out, sizeof(out));
+}
+
 /*
  * Option "plant": a bug that the tests must find. Refused where it would not be planted, or a test
  * of it would pass on a correct build.

@@ -148,3 +148,27 @@ UT_TEST(panics_are_told_by_warm_resets_unless_the_command_line_speaks_of_them)
 	UT_EQ_STR(s->append, "quiet panic=5");
 	UT_CHECK(!s->warm_is_panic);
 }
+
+UT_TEST(the_network_card_is_that_of_the_vms_name)
+{
+	uint8_t a[6], b[6], c[6];
+	slice_mac("web", a);
+	slice_mac("web", b);
+	slice_mac("web2", c);
+	UT_EQ_MEM(a, b, 6);
+	UT_CHECK(memcmp(a, c, 6) != 0);
+	/* Locally administered, not a group's. */
+	UT_EQ(a[0] & 3, 2);
+}
+
+UT_TEST(the_lease_has_a_default)
+{
+	UT_OK(slice_spec_take(s, &spec, NULL));
+	UT_EQ(s->lease_ns, UINT64_C(5000000000));
+	slice_spec_drop(s);
+	memset(s, 0, sizeof(*s));
+	s->fds = SLICE_NO_FDS;
+	spec.lease_ms = 70;
+	UT_OK(slice_spec_take(s, &spec, NULL));
+	UT_EQ(s->lease_ns, 70000000);
+}
