@@ -190,7 +190,9 @@ UT_TEST(junk_is_counted)
 			 (ssize_t)len[i]);
 	close(fd);
 	do {
+		lk_lock(&node[0].lk);
 		node[0].ticks = 0;
+		lk_unlock(&node[0].lk);
 		UT_CHECK(wait_for(&node[0], has_ticked));
 		beat_stats_get(node[0].b, &s);
 	} while (s.counts.dropped < ARRAY_SIZE(len));

@@ -207,6 +207,31 @@ UT_TEST(pause_drains_and_holds)
 	wait_run(0, n);
 }
 
+/* At once, also while a worker is inside; a driver's reset does not end it, power-on does. */
+UT_TEST(halt_holds_until_power_on)
+{
+	atomic_store(&p.hold, true);
+	live();
+	wait_inside();
+	virtio_dev_halt(&p.dev);
+	UT_CHECK(virtio_dev_yield(&p.dev) && virtio_dev_abandon(&p.dev));
+	atomic_store(&p.hold, false);
+	UT_OK(virtio_dev_pause(&p.dev, UINT64_MAX));
+	virtio_dev_resume(&p.dev);
+	unsigned n = atomic_load(&p.runs[0]);
+	virtio_dev_kick(&p.dev, 0);
+	set_status(0);
+	UT_EQ(status(), 0);
+	live();
+	virtio_dev_kick(&p.dev, 0);
+	UT_OK(virtio_dev_pause(&p.dev, UINT64_MAX));
+	UT_EQ(atomic_load(&p.runs[0]), n);
+	virtio_dev_resume(&p.dev);
+	virtio_dev_power_reset(&p.dev);
+	live();
+	wait_run(0, n);
+}
+
 UT_TEST(a_broken_driver_is_told)
 {
 	live();
