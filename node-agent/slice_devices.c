@@ -28,7 +28,7 @@ static uint64_t overlay_limit(const struct slice *s)
 static int add_disk(struct slice *s, unsigned i)
 {
 	const struct ctl_disk *d = &s->spec.disks[i];
-	char serial[21];
+	char serial[sizeof("mirrorball-disk4294967295")];
 	snprintf(serial, sizeof(serial), "mirrorball-disk%u", i);
 	struct vio_blk_cfg cfg = {
 		.fd = s->fds.disk[i],

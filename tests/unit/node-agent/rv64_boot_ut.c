@@ -106,7 +106,7 @@ UT_TEST(kernel_initrd_and_tree_lie_where_the_boot_protocol_wants_them)
 	int chosen = fdt_path_offset(fdt, "/chosen");
 	UT_EQ_STR((const char *)fdt_getprop(fdt, chosen, "bootargs", NULL), "quiet");
 	const fdt64_t *end = fdt_getprop(fdt, chosen, "linux,initrd-end", NULL);
-	UT_EQ(fdt64_to_cpu(*end), RV64_RAM_BASE + 0x600007);
+	UT_EQ(fdt64_ld(end), RV64_RAM_BASE + 0x600007);
 }
 
 UT_TEST(the_tree_describes_nodes_harts_and_controllers)
