@@ -347,6 +347,7 @@ void ofi_conn_end(struct ofi_conn *c, int why, bool drains)
 	if (p->conn == c) {
 		p->up = false;
 		p->stuck = NULL;
+		p->full_since = 0;
 		outq_fini(&p->out);
 	}
 	lk_unlock(&p->lk);

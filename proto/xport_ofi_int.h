@@ -102,6 +102,8 @@ struct ofi_peer {
 	struct ofi_slot
 		*stuck;       /* [lk: peer] sealed, not taken by the fabric: nothing may pass it */
 	uint64_t stuck_since; /* [lk: peer] */
+	uint64_t full_since;  /* [lk: peer] the fabric has all buffers and has completed none since;
+				 0: it is not so */
 	struct xport_stats stats; /* [lk: peer] */
 	struct ofi_conn *dial;    /* our attempt to connect */
 	uint64_t redial_ns;

@@ -2,7 +2,8 @@
 /*
  * xport_ofi: sending. Any thread sends under the peer's lock: the frame gets its number, is sealed,
  * and goes to the fabric in that order. What the fabric does not take stays in `stuck`, which
- * nothing may pass, and the progress thread tries again until it gives up on the peer.
+ * nothing may pass, and the progress thread tries again until it gives up on the peer (R-XP-40). A
+ * fabric that takes frames and completes none comes to the same: then all buffers are with it.
  */
 #include "proto/xport_ofi_int.h"
 
@@ -126,6 +127,17 @@ static void tx_msg_locked(struct ofi_peer *p, struct ofi_slot *s, const struct o
 	tx_seal_locked(p, s, &b);
 }
 
+/* Does the fabric have all buffers? From the first time on the progress thread looks by itself. */
+static void tx_full_locked(struct ofi_peer *p)
+{
+	if (!p->up || p->stuck != NULL || !list_empty(&p->conn->tx_free)) {
+		p->full_since = 0;
+	} else if (p->full_since == 0) {
+		p->full_since = ofi_now_ns();
+		tx_trouble(p->conn->x);
+	}
+}
+
 void ofi_tx_flush_locked(struct ofi_peer *p)
 {
 	lk_assert_held(&p->lk);
@@ -143,6 +155,7 @@ void ofi_tx_flush_locked(struct ofi_peer *p)
 		const struct tx_body b = {.type = WIRE_XPORT_CREDIT, .class = MSG_RESPONSE};
 		tx_seal_locked(p, tx_slot(c), &b);
 	}
+	tx_full_locked(p);
 }
 
 /* `msg` is admitted and nothing waits before it: straight into a buffer of the fabric. */
@@ -190,6 +203,7 @@ int ofi_tx_send(struct xport *xp, const struct xport_msg *msg)
 	}
 	if (now) {
 		outq_add_ready(&p->out, m);
+		tx_full_locked(p);
 	} else {
 		outq_add_waiting(&p->out, m);
 		p->stats.credit_waits++;
@@ -209,8 +223,11 @@ void ofi_tx_complete(struct ofi_slot *s)
 	}
 	lk_lock(&p->lk);
 	list_push_front(&c->tx_free, &s->link);
-	if (p->up && p->conn == c)
+	if (p->up && p->conn == c) {
+		if (p->full_since != 0)
+			p->full_since = ofi_now_ns();
 		ofi_tx_flush_locked(p);
+	}
 	lk_unlock(&p->lk);
 }
 
@@ -235,6 +252,11 @@ static bool tx_retry_peer(struct xport_ofi *x, struct ofi_peer *p)
 		} else {
 			ofi_tx_flush_locked(p);
 		}
+	}
+	if (p->up && p->full_since != 0) {
+		stuck = true;
+		if (ofi_now_ns() - p->full_since > x->cfg.stuck_ns)
+			p->failed = ERR_TIMEOUT;
 	}
 	failed = p->failed;
 	p->failed = 0;
