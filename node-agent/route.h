@@ -73,4 +73,9 @@ void route_interrupt(struct route *r, vcpu_id_t to, uint32_t id);
 
 void route_stats_get(struct route *r, struct route_stats *out);
 
+#ifdef PLANT_BUGS
+/* For builds with --enable-plant: fences are acknowledged before their targets have passed them. */
+extern _Atomic bool route_plant_early_fence;
+#endif
+
 #endif

@@ -40,6 +40,28 @@ static void job_done(void *arg)
 		route_send(r, peer, &ack);
 }
 
+#ifdef PLANT_BUGS
+_Atomic bool route_plant_early_fence;
+
+static void nobody_waits(void *arg)
+{
+}
+#endif
+
+/* Ask one target; the job waits for its answer. */
+static int job_ask(struct route_job *job, struct vcpu *v, const struct vcpu_fence *f)
+{
+#ifdef PLANT_BUGS
+	if (atomic_load(&route_plant_early_fence)) {
+		/* Nobody counts them, so they may be more than a vCPU can hold. */
+		int full = vcpu_post_fence(v, f, nobody_waits, NULL);
+		return full == ERR_FULL ? 0 : full;
+	}
+#endif
+	atomic_fetch_add_explicit(&job->left, 1, memory_order_relaxed);
+	return vcpu_post_fence(v, f, job_done, job);
+}
+
 /* Ask the targets on this slice. ERR_PROTOCOL: the asker has a fence under way already. */
 static int job_start(struct route *r, struct route_job *job, slice_id_t peer, uint32_t call,
 	const uint64_t *targets, const struct vcpu_fence *f)
@@ -58,9 +80,8 @@ static int job_start(struct route *r, struct route_job *job, slice_id_t peer, ui
 		struct vcpu *v = r->vcpus[i].local;
 		if (v == NULL || !target(targets, i))
 			continue;
-		atomic_fetch_add_explicit(&job->left, 1, memory_order_relaxed);
 		/* Each vCPU of the VM has one fence under way at most, and VCPU_MAX of them fit. */
-		int err = vcpu_post_fence(v, f, job_done, job);
+		int err = job_ask(job, v, f);
 		CHECK(err == 0);
 	}
 	job_done(job);

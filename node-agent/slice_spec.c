@@ -153,6 +153,10 @@ static int take_plant(struct slice *s, const char *plant)
 		s->planted |= SLICE_PLANT_NO_DISCIPLINE;
 		return 0;
 	}
+	if (strcmp(plant, "early-fence-ack") == 0) {
+		atomic_store(&route_plant_early_fence, true);
+		return 0;
+	}
 	return dsm_plant(plant) == 0 ? 0 : refuse(s, "no bug '%s' can be planted", plant);
 #else
 	return refuse(s, "option plant: this build has no planted bugs (--enable-plant)");

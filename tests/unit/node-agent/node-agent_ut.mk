@@ -11,4 +11,13 @@ tests_unit_node_agent_slice_ut_LDADD = node-agent/libslice.a dsm/libdsm.a proto/
 	$(CTL_LIBS) $(FDT_LIBS) $(UT_LIBS)
 tests_unit_node_agent_route_ut_SOURCES = tests/unit/node-agent/route_ut.c
 tests_unit_node_agent_route_ut_LDADD = node-agent/libslice.a vio/libvio.a $(XPORT_LIBS) $(UT_LIBS)
+
+# With planted bugs compiled in, whatever the rest of this build has.
+check_PROGRAMS += tests/unit/node-agent/fence_ut
+TESTS += tests/unit/node-agent/fence_ut
+tests_unit_node_agent_fence_ut_SOURCES = tests/unit/node-agent/fence_ut.c \
+	node-agent/route.c node-agent/route_call.c node-agent/route_fence.c node-agent/route_intr.c \
+	node-agent/route_mmio.c
+tests_unit_node_agent_fence_ut_CPPFLAGS = $(AM_CPPFLAGS) -DPLANT_BUGS=1
+tests_unit_node_agent_fence_ut_LDADD = vio/libvio.a $(XPORT_LIBS) $(UT_LIBS)
 include tests/unit/node-agent/agent_ut.mk
