@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 
-# The slice's parts that need no engine: the tests bring vCPUs of their own.
+# The slice's parts. slice_spec.c switches planted bugs on wherever they are, so that its tests link
+# the routes and what those need; the tests of the routes bring vCPUs of their own.
 check_PROGRAMS += tests/unit/node-agent/slice_ut tests/unit/node-agent/route_ut
 TESTS += tests/unit/node-agent/slice_ut tests/unit/node-agent/route_ut
 tests_unit_node_agent_slice_ut_SOURCES = \
 	tests/unit/node-agent/gclock_ut.c \
 	tests/unit/node-agent/rv64_boot_ut.c \
 	tests/unit/node-agent/slice_spec_ut.c
-tests_unit_node_agent_slice_ut_LDADD = node-agent/libslice.a dsm/libdsm.a proto/libwire.a \
-	$(CTL_LIBS) $(FDT_LIBS) $(UT_LIBS)
+tests_unit_node_agent_slice_ut_LDADD = node-agent/libslice.a vcpu/libvcpu.a vio/libvio.a \
+	dsm/libdsm.a $(XPORT_LIBS) $(CTL_LIBS) $(FDT_LIBS) $(UT_LIBS) -lm
 tests_unit_node_agent_route_ut_SOURCES = tests/unit/node-agent/route_ut.c
 tests_unit_node_agent_route_ut_LDADD = node-agent/libslice.a vio/libvio.a $(XPORT_LIBS) $(UT_LIBS)
 
