@@ -19,16 +19,23 @@ endif
 FUZZ += tests/fuzz/fz_log_spec
 tests_fuzz_fz_log_spec_LDADD = $(FZ_LIBS)
 
+FUZZ += tests/fuzz/fz_opts
+tests_fuzz_fz_opts_LDADD = $(FZ_LIBS)
+
 FUZZ += tests/fuzz/fz_aplic
 tests_fuzz_fz_aplic_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
 FUZZ += tests/fuzz/fz_blk_req
 tests_fuzz_fz_blk_req_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
+FUZZ += tests/fuzz/fz_net_filter
+tests_fuzz_fz_net_filter_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
 FUZZ += tests/fuzz/fz_pci_cfg
 tests_fuzz_fz_pci_cfg_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
 FUZZ += tests/fuzz/fz_virtq
 tests_fuzz_fz_virtq_LDADD = $(VIO_TEST_LIBS) $(FZ_LIBS)
 FUZZ += tests/fuzz/fz_wire_vm
 tests_fuzz_fz_wire_vm_LDADD = proto/libwire.a $(FZ_LIBS)
+FUZZ += tests/fuzz/fz_rv64_boot
+tests_fuzz_fz_rv64_boot_LDADD = node-agent/libslice.a vcpu/libvcpu.a $(VIO_TEST_LIBS) $(FDT_LIBS) $(FZ_LIBS)
 FUZZ += tests/fuzz/fz_rv_guest
 tests_fuzz_fz_rv_guest_LDADD = vcpu/libvcpu.a $(FZ_LIBS)
 
