@@ -7,6 +7,13 @@
 
 #include "base/err.h"
 
+struct cluster cluster;
+
+void cluster_after(void)
+{
+	cluster_end(&cluster);
+}
+
 static slice_id_t member_id(unsigned i)
 {
 	return (slice_id_t){(uint16_t)(3 * i + 1)};

@@ -47,6 +47,33 @@ void cluster_stop(struct cluster *c);
 /* After a failed test as after a good one. */
 void cluster_end(struct cluster *c);
 
+/* The cluster of a suite, UT_SUITE_WITH(x, NULL, cluster_after); one at a time. */
+extern struct cluster cluster;
+void cluster_after(void);
+
+/* Start it, or skip the test with the reason why this kernel or user has not got that way. */
+#define CLUSTER_START(n, pages, cache, mode)                                                       \
+	do {                                                                                       \
+		char why_[160];                                                                    \
+		if (!cluster_start(&cluster, n, pages, cache, mode, why_, sizeof(why_)))           \
+			UT_SKIP("%s", why_);                                                       \
+	} while (0)
+
+/* `check(mode)` runs in every way that the kernel and this user have. */
+#define IN_ALL_MODES(check)                                                                        \
+	UT_TEST(check##_copy)                                                                      \
+	{                                                                                          \
+		check(DSM_UFFD_COPY);                                                              \
+	}                                                                                          \
+	UT_TEST(check##_continue)                                                                  \
+	{                                                                                          \
+		check(DSM_UFFD_CONTINUE);                                                          \
+	}                                                                                          \
+	UT_TEST(check##_user_only)                                                                 \
+	{                                                                                          \
+		check(DSM_UFFD_USER_ONLY);                                                         \
+	}
+
 /* A thread that runs as vCPU `slot` of slice `slice`. `retired` grows by cluster_retire and, as the
  * service thread looks at it as long as there is a cluster, is not part of this. */
 struct cluster_vcpu {

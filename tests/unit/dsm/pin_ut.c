@@ -8,21 +8,7 @@
 #include "tests/unit/dsm/cluster.h"
 
 /* The gate: what devices may pin, and that pins and vCPUs of other slices exclude each other. */
-static struct cluster cluster;
-
-static void after(void)
-{
-	cluster_end(&cluster);
-}
-
-UT_SUITE_WITH(pin, NULL, after);
-
-#define START(n, pages, cache, mode)                                                               \
-	do {                                                                                       \
-		char why_[160];                                                                    \
-		if (!cluster_start(&cluster, n, pages, cache, mode, why_, sizeof(why_)))           \
-			UT_SKIP("%s", why_);                                                       \
-	} while (0)
+UT_SUITE_WITH(pin, NULL, cluster_after);
 
 static int pin(unsigned slice, struct dsm_seg *segs, size_t n)
 {
@@ -48,7 +34,7 @@ static struct dsm_seg seg(unsigned page, unsigned off, uint64_t bytes, bool writ
 static void limits(enum dsm_uffd_mode mode)
 {
 	static struct dsm_seg many[DSM_SEGS_MAX + 1];
-	START(2, 8, 4, mode);
+	CLUSTER_START(2, 8, 4, mode);
 	struct dsm_seg s = seg(15, 4000, 96, true);
 	UT_OK(pin(0, &s, 1));
 	unpin(0, &s, 1);
@@ -76,7 +62,7 @@ static void limits(enum dsm_uffd_mode mode)
 
 static void segments_may_straddle_and_overlap(enum dsm_uffd_mode mode)
 {
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	struct dsm_seg segs[3] = {
 		seg(7, 4000, 300, true), /* from one home's last page to the other's first */
 		seg(2, 0, 8, false),
@@ -104,7 +90,7 @@ static void writer_run(struct cluster_vcpu *v)
 
 static void a_pinned_page_stays(enum dsm_uffd_mode mode)
 {
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	atomic_store(cluster_word(&cluster, 0, 3, 0), 1);
 	struct cluster_vcpu v = {.cluster = &cluster, .slice = 1, .run = writer_run};
 	struct dsm_seg a = seg(3, 0, 8, false), b = a;
@@ -137,7 +123,7 @@ static void reader_run(struct cluster_vcpu *v)
 
 static void a_vcpu_reads_a_pinned_page(enum dsm_uffd_mode mode)
 {
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	atomic_store(cluster_word(&cluster, 0, 3, 0), 7);
 	struct dsm_seg s = seg(3, 0, 8, false);
 	UT_OK(pin(1, &s, 1));
@@ -211,7 +197,7 @@ static void pins_keep_other_slices_out(enum dsm_uffd_mode mode)
 {
 	struct device d[4];
 	struct cluster_vcpu v[2];
-	START(2, 9, 6, mode);
+	CLUSTER_START(2, 9, 6, mode);
 	for (unsigned i = 0; i < 2; i++) {
 		v[i] = (struct cluster_vcpu){.cluster = &cluster, .slice = i, .run = against_run};
 		cluster_vcpu_start(&v[i]);
@@ -250,7 +236,7 @@ static void *crowd_run(void *arg)
 static void many_sets_at_once(enum dsm_uffd_mode mode)
 {
 	static struct device d[CORE_PINS_MAX + 8];
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	for (unsigned i = 0; i < ARRAY_SIZE(d); i++) {
 		d[i] = (struct device){.slice = i % 8 == 0};
 		CHECK(pthread_create(&d[i].thread, NULL, crowd_run, &d[i]) == 0);
@@ -271,7 +257,7 @@ static void stop_ends_a_wait(enum dsm_uffd_mode mode)
 {
 	int err = 0;
 	pthread_t thread;
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	struct dsm_seg s = seg(3, 0, 8, true);
 	UT_OK(pin(0, &s, 1));
 	CHECK(pthread_create(&thread, NULL, stuck_run, &err) == 0);
@@ -288,19 +274,6 @@ static void stop_ends_a_wait(enum dsm_uffd_mode mode)
 	unpin(0, &s, 1);
 }
 
-#define IN_ALL_MODES(check)                                                                        \
-	UT_TEST(check##_copy)                                                                      \
-	{                                                                                          \
-		check(DSM_UFFD_COPY);                                                              \
-	}                                                                                          \
-	UT_TEST(check##_continue)                                                                  \
-	{                                                                                          \
-		check(DSM_UFFD_CONTINUE);                                                          \
-	}                                                                                          \
-	UT_TEST(check##_user_only)                                                                 \
-	{                                                                                          \
-		check(DSM_UFFD_USER_ONLY);                                                         \
-	}
 IN_ALL_MODES(limits)
 IN_ALL_MODES(segments_may_straddle_and_overlap)
 IN_ALL_MODES(a_pinned_page_stays)

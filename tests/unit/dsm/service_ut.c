@@ -11,21 +11,7 @@
 #include "tests/unit/dsm/cluster.h"
 
 /* What the service thread does besides the core's work: signals, foreign messages, failures. */
-static struct cluster cluster;
-
-static void after(void)
-{
-	cluster_end(&cluster);
-}
-
-UT_SUITE_WITH(service, NULL, after);
-
-#define START(n, pages, cache, mode)                                                               \
-	do {                                                                                       \
-		char why_[160];                                                                    \
-		if (!cluster_start(&cluster, n, pages, cache, mode, why_, sizeof(why_)))           \
-			UT_SKIP("%s", why_);                                                       \
-	} while (0)
+UT_SUITE_WITH(service, NULL, cluster_after);
 
 /* ---- signals, as engines are kicked with them: a fault is left and taken again -------------- */
 
@@ -47,7 +33,7 @@ static void signals_lose_no_fault(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[4];
 	struct sigaction kick = {.sa_handler = on_signal}, old;
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	CHECK(sigaction(SIGUSR1, &kick, &old) == 0);
 	for (unsigned i = 0; i < 4; i++) {
 		v[i] = (struct cluster_vcpu){
@@ -109,7 +95,7 @@ static void await(_Atomic unsigned *count)
 
 UT_TEST(other_messages_go_to_their_owner)
 {
-	START(2, 8, UINT64_MAX, DSM_UFFD_AUTO);
+	CLUSTER_START(2, 8, UINT64_MAX, DSM_UFFD_AUTO);
 	send_from(0, 1, 0x0200, MSG_REQUEST, "x", 1);
 	await(&cluster.m[1].others);
 	UT_EQ(atomic_load(&cluster.m[1].failures), 0);
@@ -117,7 +103,7 @@ UT_TEST(other_messages_go_to_their_owner)
 
 UT_TEST(a_malformed_message_ends_the_connection)
 {
-	START(2, 8, UINT64_MAX, DSM_UFFD_AUTO);
+	CLUSTER_START(2, 8, UINT64_MAX, DSM_UFFD_AUTO);
 	send_from(0, 1, WIRE_PAGE_GETS, MSG_REQUEST, "x", 1);
 	await(&cluster.m[1].failures);
 	UT_EQ(atomic_load(&cluster.m[1].failed), ERR_PROTOCOL);
@@ -129,7 +115,7 @@ UT_TEST(a_malformed_message_ends_the_connection)
 UT_TEST(a_forbidden_message_ends_the_connection)
 {
 	uint8_t head[WIRE_PAGE_HEAD_MAX];
-	START(2, 8, UINT64_MAX, DSM_UFFD_AUTO);
+	CLUSTER_START(2, 8, UINT64_MAX, DSM_UFFD_AUTO);
 	const struct wire_page msg = {
 		.type = WIRE_PAGE_INV_ACK, .page = gpa_page(cluster_gpa(3, 0)), .run = 1, .req = 1};
 	size_t bytes = wire_page_encode(&msg, head);
@@ -149,7 +135,7 @@ static void reader_run(struct cluster_vcpu *v)
 /* The slice says so, its vCPU does not go on with bytes that are not there, and a stop ends it. */
 UT_TEST(a_full_host_ends_the_vm)
 {
-	START(2, 8, UINT64_MAX, DSM_UFFD_AUTO);
+	CLUSTER_START(2, 8, UINT64_MAX, DSM_UFFD_AUTO);
 	struct dsm *dsm = cluster.m[1].dsm;
 	if (dsm->uffd.way == UFFD_BY_COPY)
 		UT_SKIP("the kernel has no read-only CONTINUE, pages do not pass the file");

@@ -12,35 +12,7 @@
  * and stores (sequential consistency), the memory limit, and the ends of life. Everything runs in
  * each way that the kernel and this user have.
  */
-static struct cluster cluster;
-
-static void after(void)
-{
-	cluster_end(&cluster);
-}
-
-UT_SUITE_WITH(space, NULL, after);
-
-#define IN_ALL_MODES(check)                                                                        \
-	UT_TEST(check##_copy)                                                                      \
-	{                                                                                          \
-		check(DSM_UFFD_COPY);                                                              \
-	}                                                                                          \
-	UT_TEST(check##_continue)                                                                  \
-	{                                                                                          \
-		check(DSM_UFFD_CONTINUE);                                                          \
-	}                                                                                          \
-	UT_TEST(check##_user_only)                                                                 \
-	{                                                                                          \
-		check(DSM_UFFD_USER_ONLY);                                                         \
-	}
-
-#define START(n, pages, cache, mode)                                                               \
-	do {                                                                                       \
-		char why_[160];                                                                    \
-		if (!cluster_start(&cluster, n, pages, cache, mode, why_, sizeof(why_)))           \
-			UT_SKIP("%s", why_);                                                       \
-	} while (0)
+UT_SUITE_WITH(space, NULL, cluster_after);
 
 /* Run `n` vCPUs, dealt out over the slices, to their end; the sum of what they found wrong. */
 static uint64_t run_all(struct cluster_vcpu *v, unsigned n, void (*run)(struct cluster_vcpu *v))
@@ -92,7 +64,7 @@ static void hand_over_run(struct cluster_vcpu *v)
 static void two_slices_hand_a_word_to_and_fro(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[2];
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	UT_EQ(run_all(v, 2, hand_over_run), 0);
 	UT_EQ(atomic_load(token(&v[0], TURNS)), TURNS); /* by a thread that nobody attached */
 }
@@ -124,7 +96,7 @@ static void counters_run(struct cluster_vcpu *v)
 static void counters_check(unsigned slices, unsigned vcpus, uint64_t cache, enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[8];
-	START(slices, 16, cache, mode);
+	CLUSTER_START(slices, 16, cache, mode);
 	UT_EQ(run_all(v, vcpus, counters_run), 0);
 	for (unsigned c = 0; c < COUNTERS; c++)
 		UT_EQ(cluster_gate_word(&cluster, c % slices, counter_page(c), c),
@@ -188,7 +160,7 @@ static void passing_run(struct cluster_vcpu *v)
 static void a_flag_never_overtakes_its_data(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[2];
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	UT_EQ(run_all(v, 2, passing_run), 0);
 }
 IN_ALL_MODES(a_flag_never_overtakes_its_data)
@@ -214,7 +186,7 @@ static void buffering_run(struct cluster_vcpu *v)
 static void stores_are_not_buffered_past_loads(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[2];
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	atomic_store(&sb_at[0], 0);
 	atomic_store(&sb_at[1], 0);
 	UT_EQ(run_all(v, 2, buffering_run), 0);
@@ -261,7 +233,7 @@ static void pages_run(struct cluster_vcpu *v)
 static void pages_that_describe_themselves_stay_whole(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[6];
-	START(3, 4, 3, mode);
+	CLUSTER_START(3, 4, 3, mode);
 	UT_EQ(run_all(v, 6, pages_run), 0);
 }
 IN_ALL_MODES(pages_that_describe_themselves_stay_whole)
@@ -317,7 +289,7 @@ static void sc_counter_run(struct cluster_vcpu *v)
 static void store_conditionals_count_exactly(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[4];
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	UT_EQ(run_all(v, 4, sc_counter_run), 0);
 	UT_EQ(cluster_gate_word(&cluster, 0, 3, 5), SC_ADDS * 2);
 	UT_EQ(cluster_gate_word(&cluster, 0, 11, 5), SC_ADDS * 2);
@@ -352,7 +324,7 @@ static void aba_run(struct cluster_vcpu *v)
 static void a_value_that_came_back_is_not_the_same(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[2];
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	atomic_store(&aba_step, 0);
 	atomic_store(cluster_word(&cluster, 0, 4, 0), 1);
 	UT_EQ(run_all(v, 2, aba_run), 0);
@@ -441,7 +413,7 @@ static void stack_run(struct cluster_vcpu *v)
 static void reservations_see_that_a_page_was_away(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[3];
-	START(3, 4, UINT64_MAX, mode);
+	CLUSTER_START(3, 4, UINT64_MAX, mode);
 	_Atomic uint64_t retired = 0;
 	struct cluster_vcpu maker = {.cluster = &cluster, .retired = &retired};
 	for (uint64_t node = 1; node <= NODES; node++) {
@@ -479,7 +451,7 @@ static void walk_run(struct cluster_vcpu *v)
 static void a_slice_never_holds_more_than_it_may(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[2];
-	START(2, WALK_PAGES, WALK_CACHE, mode);
+	CLUSTER_START(2, WALK_PAGES, WALK_CACHE, mode);
 	UT_EQ(run_all(v, 2, walk_run), 0);
 	for (unsigned page = 0; page < 2 * WALK_PAGES; page += 97)
 		for (unsigned s = 0; s < 2; s++)
@@ -544,7 +516,7 @@ static void stop_lets_waiters_go(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[6];
 	for (unsigned round = 0; round < 5; round++) {
-		START(3, 4, 4, mode);
+		CLUSTER_START(3, 4, 4, mode);
 		storm_start(v, 6);
 		storm_end(v, 6);
 		uint64_t w;
@@ -561,7 +533,7 @@ IN_ALL_MODES(stop_lets_waiters_go)
 static void a_dead_slice_ends_the_vm(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[6];
-	START(3, 4, 4, mode);
+	CLUSTER_START(3, 4, 4, mode);
 	storm_start(v, 6);
 	xport_mem_kill(cluster.hub, (slice_id_t){1});
 	uint64_t w;
@@ -594,7 +566,7 @@ static void quiet_run(struct cluster_vcpu *v)
 static void quiesce_holds_faults_back_and_resume_lets_go(enum dsm_uffd_mode mode)
 {
 	struct cluster_vcpu v[2];
-	START(2, 8, UINT64_MAX, mode);
+	CLUSTER_START(2, 8, UINT64_MAX, mode);
 	UT_EQ(run_all(v, 2, quiet_run), 0);
 	for (unsigned page = 0; page < 16; page++)
 		atomic_fetch_add(cluster_word(&cluster, 0, page, 0), 1); /* none is writable on 1 */
@@ -619,7 +591,7 @@ IN_ALL_MODES(quiesce_holds_faults_back_and_resume_lets_go)
 
 UT_TEST(one_slice_is_plain_memory)
 {
-	START(1, 64, 0, DSM_UFFD_AUTO);
+	CLUSTER_START(1, 64, 0, DSM_UFFD_AUTO);
 	struct dsm *dsm = cluster.m[0].dsm;
 	UT_CHECK(dsm_ram(dsm)->ops == NULL);
 	atomic_store(cluster_word(&cluster, 0, 5, 1), 77);
@@ -664,7 +636,7 @@ UT_TEST(configurations_that_can_not_be)
 UT_TEST(revocations_acknowledged_early_are_caught)
 {
 	struct cluster_vcpu v[4];
-	START(2, 16, UINT64_MAX, DSM_UFFD_AUTO);
+	CLUSTER_START(2, 16, UINT64_MAX, DSM_UFFD_AUTO);
 	UT_OK(dsm_plant("early-revoke"));
 	(void)run_all(v, 4, counters_run);
 	UT_OK(dsm_plant(""));
