@@ -11,12 +11,20 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/opts.h"
 #include "coordinator/coord.h"
+#include "proto/daemon.h"
 
 struct args {
-	const char *config, *listen, *state_dir, *pki, *identity, *address_file, *log;
-	bool help, version;
+	struct daemon_args common;
+	const char *listen, *state_dir, *pki, *identity, *address_file;
+};
+
+static const struct daemon daemon_coord = {
+	.program = "mirrorball-coordinator",
+	.name = "coordinator",
+	.usage = "Usage: mirrorball-coordinator --listen HOST:PORT --state-dir DIR --pki DIR "
+		 "[...]\nKeeps the inventory of hosts and VMs, places VMs and leads them through "
+		 "their life.\n\n",
 };
 
 uint64_t coord_unix_ms(void)
@@ -29,18 +37,7 @@ uint64_t coord_unix_ms(void)
 
 static int bad(int status, const char *why)
 {
-	fprintf(stderr, "mirrorball-coordinator: %s\n", why);
-	return status;
-}
-
-static void usage(const struct opt *opts)
-{
-	printf("Usage: mirrorball-coordinator --listen HOST:PORT --state-dir DIR --pki DIR [...]\n"
-	       "Keeps the inventory of hosts and VMs, places VMs and leads them through their "
-	       "life.\n\n");
-	opts_help(opts, stdout);
-	printf("\nThe names of the options are also the settings of the configuration file (name = "
-	       "value).\n");
+	return daemon_bad(&daemon_coord, status, why);
 }
 
 static void on_signal(void *arg)
@@ -133,7 +130,6 @@ int main(int argc, char **argv)
 		.pki = "/etc/mirrorball/pki",
 		.identity = "coordinator"};
 	const struct opt opts[] = {
-		{"config", OPT_TEXT, &a.config, "FILE", "read settings from FILE first"},
 		{"listen", OPT_TEXT, &a.listen, "HOST:PORT",
 			"where to serve (0.0.0.0:7440); port 0 picks one"},
 		{"address-file", OPT_TEXT, &a.address_file, "FILE",
@@ -143,35 +139,15 @@ int main(int argc, char **argv)
 		{"pki", OPT_TEXT, &a.pki, "DIR", "certificates (/etc/mirrorball/pki)"},
 		{"identity", OPT_TEXT, &a.identity, "NAME",
 			"own certificate is NAME.crt, its key NAME.key (coordinator)"},
-		{"log", OPT_TEXT, &a.log, "SPEC", "log levels, as debug or coord=debug,wire=warn"},
-		{"help", OPT_FLAG, &a.help, NULL, "this text"},
-		{"version", OPT_FLAG, &a.version, NULL, "release and protocol"},
+		DAEMON_OPTS(&a.common, "coord=debug,wire=warn"),
 		{.name = NULL},
 	};
 	struct coord coord = {.loop = NULL};
-	char why[256], *text = NULL;
+	int status;
 
-	int n = opts_parse(opts, argc, argv, NULL, 0, NULL, why);
-	if (n >= 0 && a.config != NULL) {
-		n = opts_file(opts, a.config, &text, why);
-		n = n != 0 ? n : opts_parse(opts, argc, argv, NULL, 0, NULL, why);
-	}
-	if (n < 0)
-		return bad(2, why);
-	if (a.help) {
-		usage(opts);
-		return 0;
-	}
-	if (a.version) {
-		printf("mirrorball-coordinator %s, control protocol %u.%u\n", PACKAGE_VERSION,
-			CTL_VERSION_MAJOR, CTL_VERSION_MINOR);
-		return 0;
-	}
-	log_init("coordinator", NULL);
-	if (a.log != NULL && log_set(a.log) != 0)
-		return bad(2, "--log: no such level or subsystem");
-	signal(SIGPIPE, SIG_IGN);
-	int rc = run(&coord, &a);
-	free(text);
-	return rc;
+	if (!daemon_args_read(&daemon_coord, opts, argc, argv, &a.common, &status))
+		return status;
+	status = run(&coord, &a);
+	daemon_args_free(&a.common);
+	return status;
 }

@@ -12,31 +12,28 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/opts.h"
 #include "node-agent/agent.h"
+#include "proto/daemon.h"
 
 #define RESERVE_BYTES (UINT64_C(256) << 20) /* of the host's memory, for all that is not a guest */
 
 struct args {
 	struct agent_cfg cfg;
-	const char *config, *log, *uids;
-	bool help, version;
+	struct daemon_args common;
+	const char *uids;
 };
 
-static void usage(const struct opt *opts)
-{
-	printf("Usage: mirrorball-agent --coordinator HOST:PORT --pki DIR --identity NAME --fabric "
-	       "ADDRESS [...]\n"
-	       "Runs the slices of VMs on this host, as the coordinator orders.\n\n");
-	opts_help(opts, stdout);
-	printf("\nThe names of the options are also the settings of the configuration file (name = "
-	       "value).\n");
-}
+static const struct daemon daemon_agent = {
+	.program = "mirrorball-agent",
+	.name = "agent",
+	.usage = "Usage: mirrorball-agent --coordinator HOST:PORT --pki DIR --identity NAME "
+		 "--fabric ADDRESS [...]\n"
+		 "Runs the slices of VMs on this host, as the coordinator orders.\n\n",
+};
 
 static int bad_usage(const char *why)
 {
-	fprintf(stderr, "mirrorball-agent: %s\n", why);
-	return 2;
+	return daemon_bad(&daemon_agent, 2, why);
 }
 
 static uint64_t host_memory(void)
@@ -138,7 +135,6 @@ int main(int argc, char **argv)
 				 .slice_program = LIBEXECDIR "/mirrorball-slice",
 				 .slice_log = "info"}};
 	const struct opt opts[] = {
-		{"config", OPT_TEXT, &a.config, "FILE", "read settings from FILE first"},
 		{"coordinator", OPT_TEXT, &a.cfg.coordinator, "HOST:PORT", "whom to serve"},
 		{"pki", OPT_TEXT, &a.cfg.pki, "DIR", "certificates (/etc/mirrorball/pki)"},
 		{"identity", OPT_TEXT, &a.cfg.identity, "NAME",
@@ -156,44 +152,24 @@ int main(int argc, char **argv)
 		{"slice-program", OPT_TEXT, &a.cfg.slice_program, "FILE",
 			"(" LIBEXECDIR "/mirrorball-slice)"},
 		{"slice-log", OPT_TEXT, &a.cfg.slice_log, "SPEC", "log levels of slices (info)"},
-		{"log", OPT_TEXT, &a.log, "SPEC", "log levels, as debug or agent=debug,wire=warn"},
-		{"help", OPT_FLAG, &a.help, NULL, "this text"},
-		{"version", OPT_FLAG, &a.version, NULL, "release and protocol"},
+		DAEMON_OPTS(&a.common, "agent=debug,wire=warn"),
 		{.name = NULL},
 	};
 	struct agent agent = {.loop = NULL};
-	char why[256], *text = NULL;
+	int status;
 
-	int n = opts_parse(opts, argc, argv, NULL, 0, NULL, why);
-	if (n >= 0 && a.config != NULL) {
-		n = opts_file(opts, a.config, &text, why);
-		n = n != 0 ? n : opts_parse(opts, argc, argv, NULL, 0, NULL, why);
-	}
-	if (n < 0)
-		return bad_usage(why);
-	if (a.help) {
-		usage(opts);
-		return 0;
-	}
-	if (a.version) {
-		printf("mirrorball-agent %s, control protocol %u.%u\n", PACKAGE_VERSION,
-			CTL_VERSION_MAJOR, CTL_VERSION_MINOR);
-		return 0;
-	}
+	if (!daemon_args_read(&daemon_agent, opts, argc, argv, &a.common, &status))
+		return status;
 	if (a.cfg.coordinator == NULL || a.cfg.fabric == NULL)
 		return bad_usage("--coordinator and --fabric are needed; --help explains them");
 	if (a.uids != NULL && !parse_uids(a.uids, &a.cfg))
 		return bad_usage("--uids wants a range without 0, as 100000-165535");
 	a.cfg.memory_bytes = a.cfg.memory_bytes == 0 ? host_memory() : a.cfg.memory_bytes;
 	a.cfg.cpus = a.cfg.cpus == 0 ? host_cpus() : a.cfg.cpus;
-	log_init("agent", NULL);
-	if (a.log != NULL && log_set(a.log) != 0)
-		return bad_usage("--log: no such level or subsystem");
-	signal(SIGPIPE, SIG_IGN);
 	if (make_dir(a.cfg.run_dir) != 0 || make_dir(a.cfg.log_dir) != 0)
 		return 1;
 	agent.cfg = a.cfg;
-	int rc = run(&agent);
-	free(text);
-	return rc;
+	status = run(&agent);
+	daemon_args_free(&a.common);
+	return status;
 }

@@ -15,6 +15,7 @@ proto_libctl_a_SOURCES = \
 	proto/ctl_io.h \
 	proto/ctl_stream.c \
 	proto/ctl_unix.c proto/ctl_unix.h \
+	proto/daemon.c proto/daemon.h \
 	proto/wire_ctl.c proto/wire_ctl.def proto/wire_ctl.h \
 	proto/wire_ctl_types.def proto/wire_ctl_undef.h \
 	proto/xport_tls.c proto/xport_tls.h
