@@ -130,9 +130,9 @@ struct racer {
 	uint32_t next[RACERS_MAX][LANES][MSG_CLASS_N]; /* [progress thread] */
 	atomic_uint got;
 	atomic_bool wrong;
-	atomic_uint *finished;
 };
 static struct racer racers[RACERS_MAX];
+static atomic_uint finished; /* racers that have got all */
 
 struct lane {
 	struct racer *racer;
@@ -208,12 +208,12 @@ static void *race_progress(void *arg)
 	uint64_t end = side_now_ns() + 6 * PATIENCE_NS;
 	bool counted = false;
 	/* Until all have all: others still need our credits. */
-	while (atomic_load(r->finished) < r->n && !atomic_load(&r->wrong)) {
+	while (atomic_load(&finished) < r->n && !atomic_load(&r->wrong)) {
 		if (r->x->ops->progress(r->x, 64) == 0 && r->x->ops->may_sleep(r->x))
 			(void)poll(&pfd, 1, 20);
 		if (!counted && atomic_load(&r->got) == all) {
 			counted = true;
-			atomic_fetch_add(r->finished, 1);
+			atomic_fetch_add(&finished, 1);
 		}
 		if (side_now_ns() > end)
 			atomic_store(&r->wrong, true);
@@ -225,13 +225,12 @@ void racers_run(struct xport *const *x, unsigned n, uint32_t rounds)
 {
 	pthread_t progress[RACERS_MAX];
 	struct lane lanes[RACERS_MAX][LANES];
-	atomic_uint finished = 0;
+	atomic_store(&finished, 0);
 	for (unsigned i = 0; i < n; i++) {
 		racers[i].x = x[i];
 		racers[i].id = i;
 		racers[i].n = n;
 		racers[i].rounds = rounds;
-		racers[i].finished = &finished;
 	}
 	for (unsigned i = 0; i < n; i++) {
 		CHECK(pthread_create(&progress[i], NULL, race_progress, &racers[i]) == 0);
