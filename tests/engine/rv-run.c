@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "proto/rv64_map.h"
+#include "tests/lib/vcpu_direct.h"
 #include "vcpu/vcpu.h"
 
 #define HARTS_MAX      64
@@ -28,6 +29,7 @@ struct fence_wait {
 };
 
 struct machine {
+	struct vcpu_direct direct; /* first: the context of the environment */
 	struct dsm_ram ram;
 	struct vcpu_group *group;
 	unsigned n;
@@ -60,18 +62,6 @@ static void env_io_fence(void *ctx, vcpu_id_t self)
 {
 }
 
-static void env_msi(void *ctx, vcpu_id_t self, vcpu_id_t to, uint32_t id)
-{
-	struct machine *m = ctx;
-	vcpu_deliver_msi(m->vcpus[to.v], id);
-}
-
-static void env_ipi(void *ctx, vcpu_id_t self, vcpu_id_t to)
-{
-	struct machine *m = ctx;
-	vcpu_deliver_ipi(m->vcpus[to.v]);
-}
-
 static void fence_done(void *arg)
 {
 	struct fence_wait *w = arg;
@@ -93,19 +83,6 @@ static void env_fence(
 	}
 	while (atomic_load(&w->left) != 0 && !vcpu_stopping(w->waiter))
 		vcpu_idle(w->waiter, UINT64_MAX);
-}
-
-static int env_hart_start(void *ctx, vcpu_id_t self, vcpu_id_t to, uint64_t pc, uint64_t opaque)
-{
-	struct machine *m = ctx;
-	return vcpu_hsm_start(m->vcpus[to.v], pc, opaque);
-}
-
-static int env_hart_status(void *ctx, vcpu_id_t self, vcpu_id_t to, enum vcpu_hsm *out)
-{
-	struct machine *m = ctx;
-	*out = vcpu_hsm_status(m->vcpus[to.v]);
-	return 0;
 }
 
 static void machine_end(struct machine *m, int status)
@@ -135,15 +112,12 @@ static size_t env_console_read(void *ctx, void *buf, size_t len)
 }
 
 static const struct vcpu_env_ops ops = {
+	VCPU_DIRECT_OPS,
 	.time_ns = env_time_ns,
 	.mmio_read = env_mmio_read,
 	.mmio_write = env_mmio_write,
 	.io_fence = env_io_fence,
-	.msi = env_msi,
-	.ipi = env_ipi,
 	.fence = env_fence,
-	.hart_start = env_hart_start,
-	.hart_status = env_hart_status,
 	.reset = env_reset,
 	.console_write = env_console_write,
 	.console_read = env_console_read,
@@ -214,6 +188,7 @@ static int run(struct machine *m, bool svadu, unsigned seconds, bool stats)
 
 	CHECK(vcpu_group_create(m->n, &m->group) == 0);
 	env.group = m->group;
+	m->direct.v = m->vcpus;
 	for (unsigned i = 0; i < m->n; i++) {
 		struct vcpu_cfg cfg = {.id = {(uint16_t)i}, .slot = i, .svadu = svadu};
 		CHECK(vcpu_rv64_create(&cfg, &env, &m->vcpus[i]) == 0);

@@ -37,7 +37,7 @@ tests_fuzz_fz_wire_vm_LDADD = proto/libwire.a $(FZ_LIBS)
 FUZZ += tests/fuzz/fz_rv64_boot
 tests_fuzz_fz_rv64_boot_LDADD = node-agent/libslice.a vcpu/libvcpu.a $(VIO_TEST_LIBS) $(FDT_LIBS) $(FZ_LIBS)
 FUZZ += tests/fuzz/fz_rv_guest
-tests_fuzz_fz_rv_guest_LDADD = vcpu/libvcpu.a $(FZ_LIBS)
+tests_fuzz_fz_rv_guest_LDADD = $(VCPU_TEST_LIBS) $(FZ_LIBS)
 
 include tests/fuzz/fz_xport.mk
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "tests/lib/vcpu_direct.h"
 #include "vcpu/rv64/rv_hart.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,10 +21,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define HEAD_BYTES 16
 
 static struct machine {
+	struct vcpu_direct direct;
 	struct dsm_ram ram;
 	struct vcpu_group *group;
 	struct vcpu_env env;
-	struct vcpu *v;
+	struct vcpu *v, *all[2]; /* the guest is told of two harts: both are `v` */
 	sem_t begin, end;
 	_Atomic bool running;
 } m;
@@ -48,30 +50,9 @@ static void env_io_fence(void *ctx, vcpu_id_t self)
 {
 }
 
-static void env_msi(void *ctx, vcpu_id_t self, vcpu_id_t to, uint32_t id)
-{
-	vcpu_deliver_msi(m.v, id);
-}
-
-static void env_ipi(void *ctx, vcpu_id_t self, vcpu_id_t to)
-{
-	vcpu_deliver_ipi(m.v);
-}
-
 static void env_fence(
 	void *ctx, vcpu_id_t self, const uint64_t *targets, const struct vcpu_fence *f)
 {
-}
-
-static int env_hart_start(void *ctx, vcpu_id_t self, vcpu_id_t to, uint64_t pc, uint64_t opaque)
-{
-	return vcpu_hsm_start(m.v, pc, opaque);
-}
-
-static int env_hart_status(void *ctx, vcpu_id_t self, vcpu_id_t to, enum vcpu_hsm *out)
-{
-	*out = vcpu_hsm_status(m.v);
-	return 0;
 }
 
 static void env_reset(void *ctx, vcpu_id_t self, enum vcpu_reset type, uint32_t reason)
@@ -91,15 +72,12 @@ static size_t env_console_read(void *ctx, void *buf, size_t len)
 }
 
 static const struct vcpu_env_ops ops = {
+	VCPU_DIRECT_OPS,
 	.time_ns = env_time_ns,
 	.mmio_read = env_mmio_read,
 	.mmio_write = env_mmio_write,
 	.io_fence = env_io_fence,
-	.msi = env_msi,
-	.ipi = env_ipi,
 	.fence = env_fence,
-	.hart_start = env_hart_start,
-	.hart_status = env_hart_status,
 	.reset = env_reset,
 	.console_write = env_console_write,
 	.console_read = env_console_read,
@@ -139,8 +117,14 @@ static void machine_make(void)
 
 	m.ram = (struct dsm_ram){.host = ram, .base = {RV64_RAM_BASE}, .bytes = RAM_BYTES};
 	CHECK(vcpu_group_create(1, &m.group) == 0);
-	m.env = (struct vcpu_env){.ops = &ops, .ram = &m.ram, .n_vcpus = {2}, .group = m.group};
+	m.env = (struct vcpu_env){.ops = &ops,
+		.ram = &m.ram,
+		.ctx = &m.direct,
+		.n_vcpus = {ARRAY_SIZE(m.all)},
+		.group = m.group};
 	CHECK(vcpu_rv64_create(&cfg, &m.env, &m.v) == 0);
+	m.all[0] = m.all[1] = m.v;
+	m.direct.v = m.all;
 	CHECK(sem_init(&m.begin, 0, 0) == 0 && sem_init(&m.end, 0, 0) == 0);
 	CHECK(pthread_create(&thread, NULL, watch, NULL) == 0);
 	CHECK(pthread_detach(thread) == 0);

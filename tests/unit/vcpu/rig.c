@@ -4,9 +4,11 @@
 #include <sys/mman.h>
 
 #include "base/err.h"
+#include "tests/lib/vcpu_direct.h"
 #include "vcpu/rv64/rv_fp.h"
 
 struct rig rig;
+static struct vcpu_direct direct = {rig.v};
 
 static uint64_t env_time_ns(void *ctx)
 {
@@ -38,32 +40,11 @@ static void env_io_fence(void *ctx, vcpu_id_t self)
 	rig.io_fences++;
 }
 
-static void env_msi(void *ctx, vcpu_id_t self, vcpu_id_t to, uint32_t id)
-{
-	vcpu_deliver_msi(rig.v[to.v], id);
-}
-
-static void env_ipi(void *ctx, vcpu_id_t self, vcpu_id_t to)
-{
-	vcpu_deliver_ipi(rig.v[to.v]);
-}
-
 static void env_fence(
 	void *ctx, vcpu_id_t self, const uint64_t *targets, const struct vcpu_fence *f)
 {
 	rig.fences++;
 	rig.fence_targets = targets[0];
-}
-
-static int env_hart_start(void *ctx, vcpu_id_t self, vcpu_id_t to, uint64_t pc, uint64_t opaque)
-{
-	return vcpu_hsm_start(rig.v[to.v], pc, opaque);
-}
-
-static int env_hart_status(void *ctx, vcpu_id_t self, vcpu_id_t to, enum vcpu_hsm *out)
-{
-	*out = vcpu_hsm_status(rig.v[to.v]);
-	return 0;
 }
 
 static void env_reset(void *ctx, vcpu_id_t self, enum vcpu_reset type, uint32_t reason)
@@ -88,15 +69,12 @@ static size_t env_console_read(void *ctx, void *buf, size_t len)
 }
 
 static const struct vcpu_env_ops ops = {
+	VCPU_DIRECT_OPS,
 	.time_ns = env_time_ns,
 	.mmio_read = env_mmio_read,
 	.mmio_write = env_mmio_write,
 	.io_fence = env_io_fence,
-	.msi = env_msi,
-	.ipi = env_ipi,
 	.fence = env_fence,
-	.hart_start = env_hart_start,
-	.hart_status = env_hart_status,
 	.reset = env_reset,
 	.console_write = env_console_write,
 	.console_read = env_console_read,
@@ -144,8 +122,11 @@ void rig_up(void)
 		NULL, RIG_RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(rig.ram.host != MAP_FAILED);
 	CHECK(vcpu_group_create(RIG_HARTS, &rig.group) == 0);
-	rig.env = (struct vcpu_env){
-		.ops = &ops, .ram = &rig.ram, .n_vcpus = {RIG_HARTS}, .group = rig.group};
+	rig.env = (struct vcpu_env){.ops = &ops,
+		.ctx = &direct,
+		.ram = &rig.ram,
+		.n_vcpus = {RIG_HARTS},
+		.group = rig.group};
 	for (unsigned i = 0; i < RIG_HARTS; i++) {
 		struct vcpu_cfg cfg = {.id = {(uint16_t)i}, .slot = i, .svadu = true};
 		CHECK(vcpu_rv64_create(&cfg, &rig.env, &rig.v[i]) == 0);

@@ -1,4 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+check_LIBRARIES += tests/lib/libvcputest.a
+tests_lib_libvcputest_a_SOURCES = tests/lib/vcpu_direct.c tests/lib/vcpu_direct.h
+# What links vCPUs of its own.
+VCPU_TEST_LIBS = tests/lib/libvcputest.a vcpu/libvcpu.a
+
 check_PROGRAMS += tests/unit/vcpu/vcpu_ut
 TESTS += tests/unit/vcpu/vcpu_ut
 tests_unit_vcpu_vcpu_ut_SOURCES = \
@@ -19,4 +24,4 @@ tests_unit_vcpu_vcpu_ut_SOURCES = \
 	tests/unit/vcpu/tlb_ut.c \
 	tests/unit/vcpu/trap_ut.c \
 	tests/unit/vcpu/vcpu_ut.c
-tests_unit_vcpu_vcpu_ut_LDADD = vcpu/libvcpu.a $(UT_LIBS)
+tests_unit_vcpu_vcpu_ut_LDADD = $(VCPU_TEST_LIBS) $(UT_LIBS)
