@@ -301,6 +301,7 @@ enum core_bug {
 	BUG_FORWARD_EVICTED,
 	BUG_EARLY_ACK,
 	BUG_HOLD_CYCLE,
+	BUG_LOST_AGE,
 	BUG_RESPONSE_CREDIT, /* lives in proto/credit.c */
 	BUG_N
 };

@@ -122,7 +122,7 @@ int core_fault(struct core *k, const struct core_event *ev)
 	CHECK(!s->want.waiting);
 	if (!core_has_page(k, ev->page))
 		return ERR_RANGE;
-	if (s->stamp == 0 || k->retired[ev->slot] != s->retired) {
+	if (s->stamp == 0 || k->retired[ev->slot] != s->retired || PLANTED(BUG_LOST_AGE)) {
 		s->n_held = 0;
 		s->retired = k->retired[ev->slot];
 		s->stamp = core_new_stamp(k);

@@ -100,6 +100,7 @@ void sim_cfg_from_seed(struct sim_cfg *cfg, uint64_t seed)
 		.insn_pages = (unsigned)pick(&rng, 1, SIM_INSN_MAX),
 		.write_pct = (unsigned)pick(&rng, 5, 70),
 		.device_pct = rng_below(&rng, 2) == 0 ? 0 : 40,
+		.device_slices = SIM_SLICES_MAX,
 		.delay_ns = pick(&rng, 1000, 40000),
 		.revoke_ns = pick(&rng, 1, 50000),
 		.vcpu_ns = pick(&rng, 100, 20000),
@@ -118,6 +119,14 @@ void sim_cfg_from_seed(struct sim_cfg *cfg, uint64_t seed)
 	cfg->insn_pages = MIN(cfg->insn_pages, (unsigned)(cfg->cache - cfg->cache / 2));
 	for (unsigned c = 0; c < MSG_CLASS_N; c++)
 		cfg->window[c] = (uint16_t)pick(&rng, 1, rng_below(&rng, 2) == 0 ? 2 : 16);
+}
+
+void sim_cfg_progress(struct sim_cfg *cfg, uint64_t steps)
+{
+	cfg->progress = true;
+	cfg->peer_loss = false;
+	cfg->device_slices = 1;
+	cfg->steps = steps;
 }
 
 /* ---- the loop ---- */
@@ -219,8 +228,11 @@ static void add_totals(struct sim *sim, struct sim_totals *t)
 		t->zero += st.fetched_zero;
 		t->queued += st.queued;
 		t->full_caches += st.put + st.dropped;
-		for (unsigned j = 0; j < sim->cfg.vcpus; j++)
+		for (unsigned j = 0; j < sim->cfg.vcpus; j++) {
 			t->retired += sim->slices[i].retired[j];
+			if (sim->cfg.progress)
+				t->early_least = MIN(t->early_least, sim->slices[i].vcpus[j].early);
+		}
 		add_rows(t, sim->slices[i].core);
 	}
 	for (unsigned i = 0; i < sim->cfg.slices * sim->cfg.slices; i++)

@@ -75,6 +75,7 @@ struct sim_vcpu {
 	struct sim_access access[SIM_INSN_MAX];
 	struct sim_access missing; /* what it faulted on */
 	uint64_t began_ns;         /* the instruction */
+	uint64_t early;            /* instructions retired before the run was ending */
 };
 
 enum sim_device_state { DEVICE_IDLE, DEVICE_WAIT, DEVICE_BUSY, DEVICE_STOPPED };
@@ -108,9 +109,11 @@ struct sim_cfg {
 	uint64_t cache;
 	unsigned insn_pages; /* of one instruction, at most */
 	unsigned write_pct, device_pct;
+	unsigned device_slices; /* only so many slices have any */
 	uint64_t hold_ns, delay_ns, jitter_ns, revoke_ns, vcpu_ns;
 	uint16_t window[MSG_CLASS_N];
 	bool stale_map, peer_loss;
+	bool progress;        /* every vCPU must retire while the others still run */
 	uint64_t steps;       /* core steps before the run ends */
 	uint64_t patience_ns; /* no instruction may take longer */
 };
@@ -141,6 +144,7 @@ struct sim {
 /* What all runs together have seen. */
 struct sim_totals {
 	uint64_t steps, retired, credit_waits, full_caches;
+	uint64_t early_least; /* instructions of one vCPU before the end, in runs of `progress` */
 	uint64_t holds, hold_timeouts, yields, nudges, redirects, unchanged, zero, queued;
 	struct core_row rows[256];
 	size_t n_rows;
@@ -148,6 +152,12 @@ struct sim_totals {
 
 /* ---- sim.c ---- */
 void sim_cfg_from_seed(struct sim_cfg *cfg, uint64_t seed);
+/*
+ * Make it a long run in which nobody may starve: `progress`, no slice is lost, and devices are on
+ * one slice, as the machine has them. Several slices full of devices, which come before every vCPU,
+ * may keep a vCPU from its pages for as long as they do not pause.
+ */
+void sim_cfg_progress(struct sim_cfg *cfg, uint64_t steps);
 /* One run. False: it failed, `why` says how. */
 bool sim_run(uint64_t seed, const struct sim_cfg *cfg, bool verbose, struct sim_totals *totals,
 	char why[256], uint64_t *steps);

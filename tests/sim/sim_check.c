@@ -144,6 +144,9 @@ void sim_check_end(struct sim *sim)
 		for (unsigned j = 0; j < sim->cfg.vcpus; j++) {
 			if (s->vcpus[j].state != VCPU_STOPPED && !s->dead)
 				sim_fail(sim, "vCPU %u of slice %u is stuck", j, i);
+			if (sim->cfg.progress && s->vcpus[j].early == 0)
+				sim_fail(sim, "vCPU %u of slice %u starves: the others ran %u ms",
+					j, i, (unsigned)(sim->now_ns / 1000000));
 		}
 		for (unsigned j = 0; j < SIM_DEVICES; j++) {
 			if (s->devices[j].state == DEVICE_WAIT && !s->dead)

@@ -13,14 +13,14 @@
 #include "base/err.h"
 
 /*
- * tests/sim/sim [--seed N] [--seeds N] [--seconds S] [--slices N] [--plant NAME] [--until-failure]
- *               [--verbose] [--rows]
+ * tests/sim/sim [--seed N] [--seeds N] [--seconds S] [--slices N] [--progress STEPS]
+ *               [--plant NAME] [--until-failure] [--verbose] [--rows]
  *
  * Runs seeds SEED, SEED + 1, ... until their number or the seconds are used up. Prints every failed
- * seed and how to repeat it. Exit status: 0 all passed (with --until-failure: one failed), else 1.
+ * seed and how to repeat it. With --progress each takes STEPS steps, in which every vCPU must retire. Exit status: 0 all passed (with --until-failure: one failed), else 1.
  */
 struct options {
-	uint64_t seed, seeds;
+	uint64_t seed, seeds, progress;
 	unsigned seconds, slices;
 	const char *plant;
 	bool until_failure, verbose, rows;
@@ -29,8 +29,8 @@ struct options {
 static void usage(void)
 {
 	fprintf(stderr,
-		"usage: sim [--seed N] [--seeds N] [--seconds S] [--slices N] [--plant NAME]\n"
-		"           [--until-failure] [--verbose] [--rows]\n");
+		"usage: sim [--seed N] [--seeds N] [--seconds S] [--slices N] [--progress STEPS]\n"
+		"           [--plant NAME] [--until-failure] [--verbose] [--rows]\n");
 	exit(2);
 }
 
@@ -41,6 +41,7 @@ static void options_read(int argc, char **argv, struct options *o)
 		{"seeds", required_argument, NULL, 'n'},
 		{"seconds", required_argument, NULL, 't'},
 		{"slices", required_argument, NULL, 'c'},
+		{"progress", required_argument, NULL, 'g'},
 		{"plant", required_argument, NULL, 'p'},
 		{"until-failure", no_argument, NULL, 'u'},
 		{"verbose", no_argument, NULL, 'v'},
@@ -62,6 +63,9 @@ static void options_read(int argc, char **argv, struct options *o)
 			break;
 		case 'c':
 			o->slices = (unsigned)strtoul(optarg, NULL, 0);
+			break;
+		case 'g':
+			o->progress = strtoull(optarg, NULL, 0);
 			break;
 		case 'p':
 			o->plant = optarg;
@@ -111,6 +115,8 @@ static void totals_print(const struct sim_totals *t, uint64_t *steps, uint64_t n
 	printf("seeds %" PRIu64 ", steps %" PRIu64 " (median %" PRIu64
 	       " a seed), instructions %" PRIu64 "\n",
 		n, t->steps, n == 0 ? 0 : steps[n / 2], t->retired);
+	if (t->early_least != UINT64_MAX)
+		printf("every vCPU retired at least %" PRIu64 " in its run\n", t->early_least);
 	printf("given back %" PRIu64 ", credit waits %" PRIu64 ", busy %" PRIu64 ", holds %" PRIu64
 	       ", timeouts %" PRIu64 ", yields %" PRIu64 ", nudges %" PRIu64 ", redirects %" PRIu64
 	       ", unchanged %" PRIu64 ", zero %" PRIu64 "\n",
@@ -138,7 +144,7 @@ static unsigned rows_print(const struct sim_totals *t, bool all)
 int main(int argc, char **argv)
 {
 	struct options o = {.seed = 1, .seeds = UINT64_MAX};
-	static struct sim_totals totals;
+	static struct sim_totals totals = {.early_least = UINT64_MAX};
 	uint64_t failed = 0, n = 0, max = 1024, begin_ns = clock_now_ns(clock_host());
 	uint64_t *steps = malloc(max * sizeof(*steps));
 
@@ -160,12 +166,16 @@ int main(int argc, char **argv)
 			cfg.slices = o.slices;
 			cfg.steps = cfg.steps * MAX(o.slices, 8) / 8;
 		}
+		if (o.progress != 0)
+			sim_cfg_progress(&cfg, o.progress);
 		if (!sim_run(o.seed + n, &cfg, o.verbose, &totals, why, &steps[n])) {
 			failed++;
 			printf("seed %" PRIu64 " failed: %s\n", o.seed + n, why);
 			printf("repeat: tests/sim/sim --seed %" PRIu64, o.seed + n);
 			if (o.slices != 0)
 				printf(" --slices %u", o.slices);
+			if (o.progress != 0)
+				printf(" --progress %" PRIu64, o.progress);
 			printf(o.plant != NULL ? " --plant %s\n" : "\n", o.plant);
 			fflush(stdout);
 		}

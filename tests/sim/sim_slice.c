@@ -57,6 +57,7 @@ static void retire(struct sim *sim, struct sim_slice *s, unsigned slot)
 			s->mem[p] = sim->golden[p] = ++sim->writes;
 	}
 	s->retired[slot]++;
+	v->early += !sim->ending;
 	if (sim->ending) {
 		v->state = VCPU_STOPPED;
 		return;
@@ -389,7 +390,8 @@ static int slice_init(
 		sim_at(sim, sim_random(sim, 10000), SIM_VCPU, self, i);
 	}
 	for (unsigned i = 0; i < SIM_DEVICES; i++) {
-		if (sim->cfg.cache >= 2 && sim_chance(sim, sim->cfg.device_pct))
+		if (self < sim->cfg.device_slices && sim->cfg.cache >= 2 &&
+			sim_chance(sim, sim->cfg.device_pct))
 			sim_at(sim, sim_random(sim, 100000), SIM_DEVICE, self, i);
 	}
 	return core_create(&cfg, &s->core);
