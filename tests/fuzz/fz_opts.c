@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Options as words of a command line, one in each line of the input, and as a configuration file. */
+/* Options as words of a command line, one in each line of the input, and as a file of settings. */
 #include "base/opts.h"
 
 #include <stdlib.h>

@@ -17,7 +17,8 @@
  *               [--plant NAME] [--until-failure] [--verbose] [--rows]
  *
  * Runs seeds SEED, SEED + 1, ... until their number or the seconds are used up. Prints every failed
- * seed and how to repeat it. With --progress each takes STEPS steps, in which every vCPU must retire. Exit status: 0 all passed (with --until-failure: one failed), else 1.
+ * seed and how to repeat it. With --progress each takes STEPS steps, in which every vCPU must
+ * retire. Exit status: 0 all passed (with --until-failure: one failed), else 1.
  */
 struct options {
 	uint64_t seed, seeds, progress;
