@@ -40,8 +40,9 @@ struct xport_ofi_peer {
 
 /*
  * Choose a provider and listen. Strings of `cfg` are copied. ERR_INVAL: an address that can not be
- * read; ERR_UNSUPPORTED: none of the providers is there; ERR_CONNECT: the address can not be had.
- * Context: one thread owns it until xport_ofi_join(); may block for the time of a name look-up.
+ * read; ERR_UNSUPPORTED: none of the providers is there; ERR_RANGE: more credit than the provider
+ * has receive buffers; ERR_CONNECT: the address can not be had. Context: one thread owns it until
+ * xport_ofi_join(); may block for the time of a name look-up.
  */
 MUST_CHECK int xport_ofi_listen(const struct xport_ofi_cfg *cfg, struct xport_ofi **out);
 

@@ -167,10 +167,31 @@ static int ofi_epoll_open(struct xport_ofi *x)
 	return 0;
 }
 
+/* Receive buffers of a connection (R-XP-35). */
+static unsigned ofi_n_rx(const struct xport_ofi *x)
+{
+	unsigned n = OFI_RX_SPARE;
+	for (unsigned i = 0; i < MSG_CLASS_N; i++)
+		n += x->cfg.credit.window[i];
+	return n;
+}
+
+/* More buffers than the provider takes would let no connection come up, without a word why. */
+static int ofi_rx_fits(const struct xport_ofi *x)
+{
+	if (ofi_n_rx(x) <= x->info->rx_attr->size)
+		return 0;
+	log_error(xport, "credits of %u messages; provider \"%s\" has room for %zu a connection",
+		ofi_n_rx(x) - OFI_RX_SPARE, x->provider, x->info->rx_attr->size - OFI_RX_SPARE);
+	return ERR_RANGE;
+}
+
 int ofi_fab_open(struct xport_ofi *x)
 {
 	int rc = ofi_provider_choose(
 		x, x->cfg.providers != NULL ? x->cfg.providers : XPORT_OFI_PROVIDERS);
+	if (rc == 0)
+		rc = ofi_rx_fits(x);
 	if (rc != 0)
 		return rc;
 	x->inject_bytes = x->info->tx_attr->inject_size;
@@ -212,9 +233,7 @@ void ofi_fab_close(struct xport_ofi *x)
 
 static struct ofi_conn *ofi_conn_new(struct xport_ofi *x, struct ofi_peer *peer, bool dialer)
 {
-	unsigned n_rx = OFI_RX_SPARE;
-	for (unsigned i = 0; i < MSG_CLASS_N; i++)
-		n_rx += x->cfg.credit.window[i];
+	unsigned n_rx = ofi_n_rx(x);
 	unsigned n = n_rx + OFI_TX_SLOTS;
 	struct ofi_conn *c = calloc(1, sizeof(*c) + n * sizeof(c->slots[0]));
 	if (c == NULL)

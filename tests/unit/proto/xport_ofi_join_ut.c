@@ -89,6 +89,13 @@ UT_TEST(bad_addresses_and_providers_are_refused)
 	UT_ERR(xport_ofi_join(nodes[0].o, &peer, 1, side_now_ns() + NS_S, &sides[0].x), INVAL);
 }
 
+UT_TEST(more_credit_than_the_provider_has_buffers_is_refused)
+{
+	struct xport_ofi_cfg cfg = ofi_cfg_of(0);
+	cfg.credit = (struct credit_cfg){.window = {9000, 9000, 9000}, .queue_max = {9, 9, 9}};
+	UT_ERR(xport_ofi_listen(&cfg, &nodes[0].o), RANGE);
+}
+
 static int raw_tcp(const struct xport_ofi *o)
 {
 	struct sockaddr_storage a;
