@@ -3,11 +3,14 @@
  * slice-driver: a VM on this machine without agent and coordinator, to try the slice process.
  *
  *	slice-driver --slice-program PROG --dir DIR --slices 2 --vcpus 4 --memory 1G --kernel Image
- *		[--initrd FILE] [--append TEXT] [--disk FILE[,nonpersistent]] [--exec COMMAND]
+ *		[--initrd FILE] [--append TEXT] [--disk FILE[,nonpersistent]] [--exec COMMAND]...
  *
  * The console goes to stdout and comes from stdin; with --exec the command's output instead, and
- * its status is the program's. Ends when the VM does: 0 power-off or reboot, 201 panic, 202 lost
- * slice, 203 --timeout, 204 anything else. --stats prints all counters of all slices at the end.
+ * its status is the program's. Several commands run one after another, whatever their statuses; the
+ * status is then the last one's. With --out the Nth command (from 0) leaves OUT/N.out, N.err and
+ * N.status, and the console OUT/console. Ends when the VM does: 0 power-off or reboot, 201 panic,
+ * 202 lost slice, 203 --timeout, 204 anything else. --stats prints those counters of all slices
+ * after each command, as "name slice value", to stderr or to OUT/N.stats.
  */
 #include "config.h"
 
@@ -25,26 +28,61 @@
 struct drive {
 	struct loop *loop;
 	struct slice_driver *d;
+	const char *out; /* directory, or NULL */
+	unsigned n;      /* of the command */
+	unsigned slices;
+	const char *stats;
+	FILE *console, *to[2]; /* the command's stdout and stderr */
 	struct ctl_stream *stream;
 	struct ctl_stream_close close;
 	bool exec, closed, timed_out;
 };
 
-static void put(int fd, const uint8_t *p, size_t len)
+/* OUT/name, OUT/N.name for a command; without --out the stream given. */
+static FILE *out_open(const struct drive *v, const char *name, FILE *otherwise)
 {
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-		if (n <= 0)
-			return;
-		p += n;
-		len -= (size_t)n;
+	char path[512];
+
+	if (v->out == NULL)
+		return otherwise;
+	if (v->exec)
+		snprintf(path, sizeof(path), "%s/%u.%s", v->out, v->n, name);
+	else
+		snprintf(path, sizeof(path), "%s/%s", v->out, name);
+	FILE *f = fopen(path, "w");
+	if (f == NULL) {
+		fprintf(stderr, "slice-driver: cannot write %s\n", path);
+		exit(2);
 	}
+	return f;
+}
+
+static void out_close(FILE *f)
+{
+	if (f != stdout && f != stderr)
+		fclose(f);
+	else
+		fflush(f);
 }
 
 static void on_data(
 	void *arg, struct ctl_stream *s, enum ctl_channel channel, const void *buf, size_t len)
 {
-	put(channel == CTL_CHANNEL_ERR ? STDERR_FILENO : STDOUT_FILENO, buf, len);
+	struct drive *v = arg;
+	FILE *f = v->to[channel == CTL_CHANNEL_ERR];
+
+	fwrite(buf, 1, len, f);
+	fflush(f);
+	ctl_stream_consumed(s, len);
+}
+
+static void on_console(
+	void *arg, struct ctl_stream *s, enum ctl_channel channel, const void *buf, size_t len)
+{
+	struct drive *v = arg;
+
+	fwrite(buf, 1, len, v->console);
+	fflush(v->console);
 	ctl_stream_consumed(s, len);
 }
 
@@ -61,6 +99,17 @@ static void on_closed(void *arg, struct ctl_stream *s, const struct ctl_stream_c
 	v->close = *close;
 }
 
+static void on_console_closed(void *arg, struct ctl_stream *s, const struct ctl_stream_close *close)
+{
+	/* The command's stream says why. */
+}
+
+static const struct ctl_stream_ops console_ops = {
+	.data = on_console,
+	.credit = on_credit,
+	.closed = on_console_closed,
+};
+
 static const struct ctl_stream_ops stream_ops = {
 	.data = on_data,
 	.credit = on_credit,
@@ -73,7 +122,7 @@ static void on_stdin(void *arg, int fd, unsigned ready)
 	char buf[256];
 	ssize_t n = read(fd, buf, sizeof(buf));
 
-	if (n > 0 && v->stream != NULL && !v->exec)
+	if (n > 0 && v->stream != NULL)
 		ctl_stream_write(v->stream, CTL_CHANNEL_MAIN, buf, (size_t)n);
 }
 
@@ -92,54 +141,113 @@ static int status_of(uint32_t reason)
 									 : 204;
 }
 
-static void print_stats(struct drive *v, unsigned slices, const char *names)
+static void print_stats(struct drive *v)
 {
 	char list[1024];
 	int64_t value;
+	FILE *f;
 
-	snprintf(list, sizeof(list), "%s", names);
+	if (v->stats == NULL)
+		return;
+	f = out_open(v, "stats", stderr);
+	snprintf(list, sizeof(list), "%s", v->stats);
 	for (char *p = list, *name; (name = strsep(&p, ",")) != NULL;)
-		for (unsigned i = 0; i < slices; i++)
+		for (unsigned i = 0; i < v->slices; i++)
 			if (slice_driver_stat(v->d, i, name, &value))
-				fprintf(stderr, "%s %u %lld\n", name, i, (long long)value);
+				fprintf(f, "%s %u %lld\n", name, i, (long long)value);
+	out_close(f);
 }
 
-static int run(struct drive *v, const char *command, const char *stats, unsigned slices)
+/* One stream of the VM until it closes or the time is over; the status it gives. */
+static int follow(struct drive *v, const struct ctl_stream_open *open)
 {
-	struct ctl_stream_open open = {.vm = "driven", .kind = CTL_STREAM_CONSOLE};
-	struct loop_fd *in = NULL;
-	int rc = 204;
+	struct ctl_conn *conn = slice_driver_conn(v->d, 0);
 
-	if (slice_driver_start(v->d) != 0)
-		return rc;
-	if (command != NULL) {
-		open.kind = CTL_STREAM_EXEC;
-		open.command = (uint8_t *)command;
-		open.n_command = (uint32_t)strlen(command);
-		v->exec = true;
-	}
-	if (slice_driver_conn(v->d, 0) == NULL ||
-		ctl_stream_open(slice_driver_conn(v->d, 0), &open, &stream_ops, v, &v->stream) != 0)
-		return rc;
-	if (!v->exec && loop_fd_add(v->loop, STDIN_FILENO, LOOP_READ, on_stdin, v, &in) != 0)
-		in = NULL;
+	v->closed = false;
+	if (conn == NULL || ctl_stream_open(conn, open, &stream_ops, v, &v->stream) != 0)
+		return 204;
 	while (!v->closed && !v->timed_out)
 		loop_once(v->loop, -1);
-	if (stats != NULL)
-		print_stats(v, slices, stats);
 	if (v->timed_out)
-		rc = 203;
-	else if (v->close.code == 0)
-		rc = (int)v->close.exit_status;
-	else
-		rc = status_of(v->close.reason);
-	if (v->closed && v->close.code != 0)
-		fprintf(stderr, "slice-driver: %s: %s\n", ctl_stop_reason_text(v->close.reason),
-			v->close.text);
+		return 203;
+	if (v->close.code == 0)
+		return (int)v->close.exit_status;
+	fprintf(stderr, "slice-driver: %s: %s\n", ctl_stop_reason_text(v->close.reason),
+		v->close.text);
+	return status_of(v->close.reason);
+}
+
+static int run_command(struct drive *v, const char *command)
+{
+	struct ctl_stream_open open = {.vm = "driven",
+		.kind = CTL_STREAM_EXEC,
+		.command = (uint8_t *)command,
+		.n_command = (uint32_t)strlen(command)};
+	FILE *status;
+	int rc;
+
+	v->to[0] = out_open(v, "out", stdout);
+	v->to[1] = out_open(v, "err", stderr);
+	rc = follow(v, &open);
+	out_close(v->to[0]);
+	out_close(v->to[1]);
+	print_stats(v);
+	if (v->out == NULL)
+		return rc;
+	status = out_open(v, "status", NULL);
+	fprintf(status, "%d\n", rc);
+	fclose(status);
+	return rc;
+}
+
+static int run_commands(struct drive *v, const struct opt_texts *commands)
+{
+	const struct ctl_stream_open open = {.vm = "driven", .kind = CTL_STREAM_CONSOLE};
+	struct ctl_stream *console;
+	int rc = 204;
+
+	if (v->out != NULL) {
+		v->console = out_open(v, "console", NULL);
+		if (ctl_stream_open(slice_driver_conn(v->d, 0), &open, &console_ops, v, &console) !=
+			0)
+			return rc;
+	}
+	v->exec = true;
+	for (v->n = 0; v->n < commands->n; v->n++) {
+		rc = run_command(v, commands->v[v->n]);
+		if (v->timed_out || v->close.code != 0)
+			break;
+	}
+	return rc;
+}
+
+static int run_console(struct drive *v)
+{
+	const struct ctl_stream_open open = {.vm = "driven", .kind = CTL_STREAM_CONSOLE};
+	struct loop_fd *in = NULL;
+	int rc;
+
+	v->to[0] = v->to[1] = stdout;
+	if (loop_fd_add(v->loop, STDIN_FILENO, LOOP_READ, on_stdin, v, &in) != 0)
+		in = NULL;
+	rc = follow(v, &open);
 	if (in != NULL)
 		loop_fd_remove(in);
+	print_stats(v);
+	return rc;
+}
+
+static int run(struct drive *v, const struct opt_texts *commands)
+{
+	int rc;
+
+	if (slice_driver_start(v->d) != 0 || slice_driver_conn(v->d, 0) == NULL)
+		return 204;
+	rc = commands->n > 0 ? run_commands(v, commands) : run_console(v);
 	slice_driver_stop(v->d, CTL_STOP_REQUEST);
 	slice_driver_wait(v->d, 10000);
+	if (v->console != NULL)
+		fclose(v->console);
 	return rc;
 }
 
@@ -188,9 +296,11 @@ int main(int argc, char **argv)
 	struct slice_driver_cfg cfg = {.slices = 1, .dir = "."};
 	struct ctl_vm_spec *vm = &cfg.vm;
 	const char *kernel = "", *initrd = "", *append = "", *net = "none", *uffd = "auto",
-		   *cpu = "", *engine = "rv64", *provider = "", *command = NULL, *stats = NULL;
-	struct opt_texts disks = {.n = 0}, options = {.n = 0}, clocks = {.n = 0};
+		   *cpu = "", *engine = "rv64", *provider = "";
+	struct opt_texts disks = {.n = 0}, options = {.n = 0}, clocks = {.n = 0},
+			 commands = {.n = 0};
 	uint32_t timeout_s = 0, slices = 1;
+	struct drive v = {.d = NULL};
 	const struct opt opts[] = {
 		{"slice-program", OPT_TEXT, &cfg.program, "FILE", ""},
 		{"dir", OPT_TEXT, &cfg.dir, "DIR", ""},
@@ -212,12 +322,12 @@ int main(int argc, char **argv)
 		{"provider", OPT_TEXT, &provider, "NAME", ""},
 		{"option", OPT_TEXTS, &options, "NAME=VALUE", ""},
 		{"clock", OPT_TEXTS, &clocks, "SLICE:NS:PPM", ""},
-		{"exec", OPT_TEXT, &command, "COMMAND", ""},
+		{"exec", OPT_TEXTS, &commands, "COMMAND", ""},
+		{"out", OPT_TEXT, &v.out, "DIR", ""},
 		{"timeout", OPT_U32, &timeout_s, "SECONDS", ""},
-		{"stats", OPT_TEXT, &stats, "NAME,NAME", ""},
+		{"stats", OPT_TEXT, &v.stats, "NAME,NAME", ""},
 		{.name = NULL},
 	};
-	struct drive v = {.d = NULL};
 	struct loop_timer *timer;
 	char why[256];
 
@@ -248,7 +358,8 @@ int main(int argc, char **argv)
 		loop_timer_arm(timer, (uint64_t)timeout_s * 1000000000);
 	int rc = 204;
 	if (slice_driver_create(v.loop, &cfg, &v.d) == 0) {
-		rc = run(&v, command, stats, cfg.slices);
+		v.slices = cfg.slices;
+		rc = run(&v, &commands);
 		slice_driver_destroy(v.d);
 	}
 	loop_timer_destroy(timer);
