@@ -197,6 +197,8 @@ void dsm_stats_get(struct dsm *dsm, struct dsm_stats *out);
  * --enable-plant. ERR_NOT_FOUND. Context: any thread.
  */
 MUST_CHECK int dsm_plant(const char *name);
+/* What a page begins with (host order) that "early-revoke-marked" is about. */
+#define DSM_PLANT_MARK UINT64_C(0x6d627265766f6b65)
 #endif
 
 #endif

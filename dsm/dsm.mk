@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 include dsm/core.mk
 noinst_LIBRARIES += dsm/libdsm.a
-dsm_libdsm_a_SOURCES = \
+# Also of tests/guest/slice-plant.
+DSM_SOURCES = \
 	$(DSM_CORE) \
 	dsm/dsm.h \
 	dsm/act.c \
@@ -13,5 +14,6 @@ dsm_libdsm_a_SOURCES = \
 	dsm/space.c dsm/space.h \
 	dsm/stats.c dsm/stats.h \
 	dsm/uffd.c dsm/uffd.h
+dsm_libdsm_a_SOURCES = $(DSM_SOURCES)
 
 EXTRA_DIST += dsm/README.md dsm/LOCKING.md

@@ -172,11 +172,6 @@ bool act_revoke_pending(const struct dsm *dsm, uint64_t page);
 /* Map what could not be moved because a device was at it. */
 void act_retry(struct dsm *dsm);
 
-#ifdef PLANT_BUGS
-extern _Atomic bool
-	dsm_plant_early_revoke; /* acknowledge revocations before they are carried out */
-#endif
-
 /* ---- pin.c ---- */
 
 extern const struct dsm_gate_ops pin_ops, pin_ops_alone;
