@@ -21,6 +21,7 @@ include tests/unit/vio/vio_ut.mk
 include tests/unit/node-agent/node-agent_ut.mk
 include tests/unit/coordinator/coordinator_ut.mk
 include tests/engine/engine.mk
+include tests/guest/guest.mk
 include tests/control/control.mk
 include tests/sim/sim.mk
 include tests/fuzz/fuzz.mk
