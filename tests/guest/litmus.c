@@ -187,8 +187,8 @@ static void run_instance(unsigned me, unsigned i, uint64_t h, uint64_t start, co
 {
 	const struct shape *s = t.shape;
 	uint64_t early = guest_mix(h, 400 + me);
-	if (early % 4 == 0) {
-		guest_wait_until(start + p->at[0] - (early >> 2) % (200 * GUEST_TICKS_US));
+	if (early % 2 == 0) {
+		guest_wait_until(start + p->at[0] - (early >> 1) % (200 * GUEST_TICKS_US));
 		(void)*variable(i, (unsigned)(early >> 32) % s->vars, h);
 	}
 	guest_wait_until(start + p->at[0]);
