@@ -20,24 +20,14 @@ import sys
 import tempfile
 import termios
 import time
-import traceback
+
+sys.dont_write_bytecode = True  # the source may be read-only
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+from client import GONE, Client, run_cases, until  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 CLI = f"{BUILD}/mirrorball"
 FAKE = f"{BUILD}/tests/control/fake-slice"
-GONE = ("stopped", "failed")
-
-
-def until(what, fn, limit=20.0):
-    """Wait until fn() is true; the seconds it took."""
-    start = time.monotonic()
-    while True:
-        value = fn()
-        if value:
-            return time.monotonic() - start
-        if time.monotonic() - start > limit:
-            raise AssertionError(f"not within {limit} s: {what}")
-        time.sleep(0.02)
 
 
 def pattern(n, channel):
@@ -46,31 +36,15 @@ def pattern(n, channel):
     return (one * (n // period + 1))[:n]
 
 
-class Result:
-    def __init__(self, p, out, err):
-        self.status, self.out, self.err = p.returncode, out, err.decode(errors="replace")
-
-    def ok(self):
-        assert self.status == 0, f"status {self.status}: {self.err}"
-        return self
-
-    def refused(self, *parts, status=1):
-        assert self.status == status, f"status {self.status}, not {status}: {self.err}"
-        for part in parts:
-            assert part in self.err, f"'{part}' is not in: {self.err}"
-        return self
-
-
-class Lab:
+class Lab(Client):
     """A coordinator and agents, each with its own directories, below one temporary directory."""
 
     def __init__(self, hosts=("a", "b")):
         self.dir = tempfile.mkdtemp(prefix="mb-control-")
-        self.pki = f"{self.dir}/pki"
+        super().__init__(BUILD, f"{self.dir}/pki", "127.0.0.1:0")
         self.hosts = hosts
         self.agents = {}
         self.coordinator = None
-        self.address = "127.0.0.1:0"
         self.init("--dir", self.pki).ok()
         for h in hosts:
             self.init("--dir", self.pki, "--host", h).ok()
@@ -99,38 +73,6 @@ class Lab:
                     with open(f"{self.dir}/{name}", errors="replace") as f:
                         print(f"--- {name}\n" + "".join(f.readlines()[-25:]))
         shutil.rmtree(self.dir)
-
-    def init(self, *args):
-        return self.finish(subprocess.Popen([CLI, "init", *args], stdout=-1, stderr=-1))
-
-    @staticmethod
-    def finish(p, limit=60):
-        out, err = p.communicate(timeout=limit)
-        return Result(p, out, err)
-
-    def popen(self, *args, identity="admin", pki=None, **kw):
-        env = dict(os.environ, MIRRORBALL_PKI=pki or self.pki, MIRRORBALL_IDENTITY=identity,
-                   MIRRORBALL_COORDINATOR=self.address)
-        kw.setdefault("stdin", subprocess.DEVNULL)
-        kw.setdefault("stdout", subprocess.PIPE)
-        kw.setdefault("stderr", subprocess.PIPE)
-        return subprocess.Popen([CLI, *args], env=env, **kw)
-
-    def cli(self, *args, **kw):
-        return self.finish(self.popen(*args, **kw))
-
-    def show(self, vm):
-        return json.loads(self.cli("vm", "show", vm, "--output", "json").ok().out)
-
-    def state(self, vm):
-        return self.show(vm)["state"]
-
-    def host(self, name):
-        hosts = json.loads(self.cli("host", "list", "--output", "json").ok().out)["hosts"]
-        return next((h for h in hosts if h["name"] == name), {"online": False})
-
-    def wait_online(self, *names):
-        until(f"{names} online", lambda: all(self.host(n)["online"] for n in names))
 
     def start_coordinator(self):
         path = f"{self.dir}/address"
@@ -614,22 +556,7 @@ def case_bad_slice_program():
 
 def main():
     cases = [(n[5:], f) for n, f in globals().items() if n.startswith("case_")]
-    wanted = sys.argv[2:]
-    passed = failed = 0
-    for name, fn in cases:
-        if wanted and name not in wanted:
-            continue
-        start = time.monotonic()
-        try:
-            fn()
-            passed += 1
-            print(f"ok    {name} ({time.monotonic() - start:.1f}s)", flush=True)
-        except Exception:  # a broken case must not hide the others
-            failed += 1
-            traceback.print_exc(file=sys.stdout)
-            print(f"FAIL  {name}; again: python3 {sys.argv[0]} {BUILD} {name}", flush=True)
-    print(f"{passed} passed, {failed} failed, 0 skipped")
-    return 1 if failed else 0
+    return run_cases(cases, sys.argv[2:], f"python3 {sys.argv[0]} {BUILD}")
 
 
 if __name__ == "__main__":
