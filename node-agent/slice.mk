@@ -10,6 +10,7 @@ LIBSLICE_SOURCES = \
 	node-agent/route_mmio.c \
 	node-agent/rv64_boot.c node-agent/rv64_boot.h \
 	node-agent/rv64_fdt.c node-agent/rv64_fdt.h \
+	node-agent/slice_sandbox.c \
 	node-agent/slice.h node-agent/slice_spec.c
 node_agent_libslice_a_SOURCES = $(LIBSLICE_SOURCES)
 
@@ -23,7 +24,6 @@ SLICE_SOURCES = \
 	node-agent/slice_main.c \
 	node-agent/slice_net.c \
 	node-agent/slice_ports.c \
-	node-agent/slice_sandbox.c \
 	node-agent/slice_stats.c
 mirrorball_slice_SOURCES = $(SLICE_SOURCES)
 SLICE_LIBS = $(SLICE_CTL_LIBS) vcpu/libvcpu.a $(VIO_LIBS)

@@ -169,6 +169,9 @@ static int filter_enter(void)
 	if (f == NULL)
 		return ERR_NO_MEMORY;
 	int e = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
+	/* By default a call of another ABI (x32, i386) ends its thread only: a slice that hangs. */
+	if (e == 0)
+		e = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (e == 0)
 		e = add_rules(f);
 	if (e == 0)

@@ -7,9 +7,10 @@ TESTS += tests/unit/node-agent/slice_ut tests/unit/node-agent/route_ut
 tests_unit_node_agent_slice_ut_SOURCES = \
 	tests/unit/node-agent/gclock_ut.c \
 	tests/unit/node-agent/rv64_boot_ut.c \
+	tests/unit/node-agent/slice_sandbox_ut.c \
 	tests/unit/node-agent/slice_spec_ut.c
 tests_unit_node_agent_slice_ut_LDADD = node-agent/libslice.a vcpu/libvcpu.a vio/libvio.a \
-	dsm/libdsm.a $(XPORT_LIBS) $(CTL_LIBS) $(FDT_LIBS) $(UT_LIBS) -lm
+	dsm/libdsm.a $(XPORT_LIBS) $(CTL_LIBS) $(FDT_LIBS) $(SECCOMP_LIBS) $(UT_LIBS) -lm
 tests_unit_node_agent_route_ut_SOURCES = tests/unit/node-agent/route_ut.c
 tests_unit_node_agent_route_ut_LDADD = node-agent/libslice.a vio/libvio.a $(XPORT_LIBS) $(UT_LIBS)
 
