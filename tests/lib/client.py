@@ -2,6 +2,7 @@
 """What tests in Python share: the command line program, waiting for conditions, running cases."""
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -89,6 +90,8 @@ class Client:
 def run_cases(cases, wanted, again):
     """Run those of `cases`, pairs of name and function, that are wanted (all when none is named);
     the status of the program. `again` is the command that repeats one, without its name."""
+    # Told to end, a case still gives back what it has taken.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     passed = failed = 0
     for name in set(wanted) - {n for n, _ in cases}:
         failed += 1

@@ -74,9 +74,9 @@ class Machine:
         self.rig.cli("vm", "start", self.name, limit=120).ok()
 
     def keep_console(self):
-        """Its console goes to a file from now on; the path of the file."""
+        """Its console goes to a file from now on, which begins anew; the path of the file."""
         path = f"{self.rig.logs}/{self.name}.console"
-        with open(path, "ab") as f:
+        with open(path, "wb") as f:
             self.console = self.rig.popen("vm", "console", self.name, stdout=f, stderr=f)
         return path
 
@@ -103,15 +103,14 @@ class Machine:
 
     def log(self, index):
         """The log of its slice with that index."""
-        host = self.show()["slices"][index]["part"]["host"]
-        with open(f"{self.rig.logs}/{host}/{self.name}.{index}.log", errors="replace") as f:
-            return f.read()
+        return self.rig.slice_log(self.show()["slices"][index]["part"]["host"], self.name, index)
 
     def reasons(self):
         """Why each slice has ended, in its own words in its log; None for one that runs."""
         found = []
-        for i in range(len(self.show()["slices"])):
-            m = re.search(r"the VM has ended, reason (.*)", self.log(i))
+        for s in self.show()["slices"]:
+            log = self.rig.slice_log(s["part"]["host"], self.name, s["part"]["slice"])
+            m = re.search(r"the VM has ended, reason (.*)", log)
             found.append(m and m.group(1).strip())
         return found
 
@@ -144,6 +143,7 @@ class Rig(Client):
         self.logs = f"{self.dir}/logs"
         self.tmp = f"{self.dir}/tmp"
         self.daemons, self.machines = {}, []
+        self.undo = []  # functions that give back what a case has taken, called at the very end
         self.before = pids()
         self.namespaces = sorted(os.listdir("/run/netns"))
         for d in (self.logs, self.tmp, f"{self.dir}/state"):
@@ -183,6 +183,14 @@ class Rig(Client):
         """Run a program on host i; its Result, whose status has to be 0."""
         p = subprocess.Popen(self.inside(i, args), stdout=-1, stderr=-1, stdin=subprocess.DEVNULL)
         return finish(p).ok()
+
+    def cut(self, a, b):
+        """From now on no packet passes between two hosts, in either direction; all else does."""
+        for i, other in ((a, b), (b, a)):
+            for chain, side in (("INPUT", "-s"), ("OUTPUT", "-d")):
+                rule = [chain, side, self.address_of(other), "-j", "DROP"]
+                self.on(i, "iptables", "-A", *rule)
+                self.undo.append(lambda i=i, rule=rule: self.on(i, "iptables", "-D", *rule))
 
     def spawn(self, name, i, *args):
         with open(f"{self.logs}/{name}.log", "ab") as log:
@@ -232,6 +240,10 @@ class Rig(Client):
         """The processes of all slices: those of the name that is theirs alone."""
         return [p for p in pids() - self.before if command(p).split(" ")[0].endswith("-slice")]
 
+    def slice_log(self, host, vm, index):
+        with open(f"{self.logs}/{host}/{vm}.{index}.log", errors="replace") as f:
+            return f.read()
+
     def no_slices(self, limit=10):
         until("no slice is left", lambda: not self.slices(), limit)
 
@@ -273,6 +285,8 @@ class Rig(Client):
         for pid in self.slices():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for fn in reversed(self.undo):
+            fn()
         if failed:
             for top, _, files in sorted(os.walk(self.logs)):
                 for f in sorted(files):

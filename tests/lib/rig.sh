@@ -23,6 +23,11 @@ net_up "$1" || die "the network namespaces could not be made" "see the message o
 mount -t tmpfs tmpfs /dev/shm || die "no file system for shared memory" "see the message of mount above"
 shift
 # Not exec: as the first process of the world this shell takes in what loses its parent.
-trap : TERM HUP INT # sent to the whole group, so to the program as well
-"$@"
-exit
+"$@" &
+program=$!
+trap 'kill -TERM "$program"' TERM HUP INT
+while :; do
+	wait "$program"
+	rc=$?
+	kill -0 "$program" 2>/dev/null || exit $rc
+done
