@@ -23,6 +23,7 @@ include tests/unit/coordinator/coordinator_ut.mk
 include tests/engine/engine.mk
 include tests/guest/guest.mk
 include tests/control/control.mk
+include tests/bench/bench.mk
 include tests/sim/sim.mk
 include tests/fuzz/fuzz.mk
 include tests/lint/lint.mk

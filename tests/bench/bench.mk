@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# Figures of a VM's memory between hosts: tests/bench/run prints them.
+check_PROGRAMS += tests/bench/fabric-bench
+tests_bench_fabric_bench_SOURCES = \
+	tests/bench/fabric_bench_main.c \
+	tests/bench/figures.c tests/bench/figures.def tests/bench/figures.h \
+	tests/bench/host.c tests/bench/host.h \
+	tests/bench/link.h tests/bench/link_ofi.c tests/bench/link_tcp.c tests/bench/link_xport.c \
+	tests/bench/local_fault.c tests/bench/local_fault.h \
+	tests/bench/member.c tests/bench/member.h \
+	tests/bench/samples.c tests/bench/samples.h
+tests_bench_fabric_bench_LDADD = dsm/libdsm.a $(XPORT_LIBS) $(BASE_LIBS)
+
+TESTS += tests/bench/fabric_bench_check
+dist_check_SCRIPTS += tests/bench/fabric_bench_check
+EXTRA_DIST += tests/bench/README.md tests/bench/run tests/bench/table
