@@ -22,8 +22,9 @@ static slice_id_t member_id(unsigned i)
 static void member_failed(void *arg, int err, const char *why)
 {
 	struct cluster_member *m = arg;
-	atomic_fetch_add(&m->failures, 1);
+	/* Whoever sees the count sees why. */
 	atomic_store(&m->failed, err);
+	atomic_fetch_add(&m->failures, 1);
 }
 
 static int member_other(void *arg, const struct xport_rx *rx)
