@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "node-agent/rv64_boot.h"
 #include "node-agent/slice.h"
+#include "proto/beat.h"
 #include "proto/xport.h"
 #include "vcpu/vcpu_state.h"
 
@@ -284,6 +285,28 @@ static void take_why(char to[WIRE_VM_WHY_MAX + 1], const char *why)
 	}
 }
 
+static void lost(struct slice *s, slice_id_t peer,
+	void (*say)(struct slice *, enum vm_end, slice_id_t, slice_id_t, const char *))
+{
+	slice_id_t a = {MIN(s->self.v, peer.v)}, b = {MAX(s->self.v, peer.v)};
+	char why[WIRE_VM_WHY_MAX + 1];
+	snprintf(
+		why, sizeof(why), "the connection between slice %u and slice %u is lost", a.v, b.v);
+	say(s, VM_END_SLICE_LOST, a, b, why);
+}
+
+/*
+ * A host that is cut off takes several connections with it, which their ends give up one after
+ * another. What we would give up in a moment is among the reasons now, or the host itself, that
+ * knows of them all and hears of none, would end for another one than we do: R-BEAT-13.
+ */
+static void add_doubt(struct slice *s)
+{
+	slice_id_t peer;
+	if (s->beat != NULL && beat_doubt(s->beat, &peer))
+		lost(s, peer, slice_life_end);
+}
+
 void slice_life_end(struct slice *s, enum vm_end end, slice_id_t a, slice_id_t b, const char *why)
 {
 	struct slice_end e = {.end = end, .a = {MIN(a.v, b.v)}, .b = {MAX(a.v, b.v)}};
@@ -304,6 +327,8 @@ void slice_life_end(struct slice *s, enum vm_end end, slice_id_t a, slice_id_t b
 		sm_move(&s->life, SLICE_ENDING);
 		slice_vcpus_stop(s);
 		loop_timer_arm(s->end_timer, END_SETTLE_NS);
+		if (end == VM_END_SLICE_LOST)
+			add_doubt(s);
 	}
 }
 
@@ -329,11 +354,7 @@ void slice_life_end_post(
 
 void slice_life_lost_post(struct slice *s, slice_id_t peer)
 {
-	slice_id_t a = {MIN(s->self.v, peer.v)}, b = {MAX(s->self.v, peer.v)};
-	char why[WIRE_VM_WHY_MAX + 1];
-	snprintf(
-		why, sizeof(why), "the connection between slice %u and slice %u is lost", a.v, b.v);
-	slice_life_end_post(s, VM_END_SLICE_LOST, a, b, why);
+	lost(s, peer, slice_life_end_post);
 }
 
 /* ---- messages of other slices ---------------------------------------------------------------- */

@@ -56,6 +56,8 @@ struct beat {
 	struct lk_cond changed;
 	struct beat_stats stats;
 	bool ready, ended;
+	bool in_doubt;
+	slice_id_t doubt;
 	char missing[160]; /* why it is not ready */
 };
 
@@ -165,11 +167,15 @@ static bool is_ready(struct beat *b, char why[160])
 static void publish(struct beat *b, const struct beat_clocks *clocks)
 {
 	char why[160] = "";
+	struct beat_verdict v = {.peer = {0}};
 	bool ready = b->ready || is_ready(b, why);
+	bool in_doubt = beat_core_doubt(b->core, now_ns(), &v);
 	if (ready && !b->ready)
 		beat_core_arm(b->core, now_ns());
 	lk_lock(&b->lk);
 	b->stats = (struct beat_stats){*beat_core_counts(b->core), *clocks, b->send_failed};
+	b->in_doubt = in_doubt;
+	b->doubt = v.peer;
 	if (!ready)
 		memcpy(b->missing, why, sizeof(b->missing));
 	if (ready && !b->ready) {
@@ -388,4 +394,15 @@ void beat_stats_get(struct beat *b, struct beat_stats *out)
 	lk_lock(&b->lk);
 	*out = b->stats;
 	lk_unlock(&b->lk);
+}
+
+bool beat_doubt(struct beat *b, slice_id_t *peer)
+{
+	OBJ_CHECK(b, BEAT_MAGIC);
+	lk_lock(&b->lk);
+	bool in_doubt = b->in_doubt;
+	if (in_doubt)
+		*peer = b->doubt;
+	lk_unlock(&b->lk);
+	return in_doubt;
 }

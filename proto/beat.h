@@ -75,6 +75,12 @@ MUST_CHECK int beat_wait(struct beat *b, uint64_t deadline_ns, char why[160]);
 void beat_stop(struct beat *b);
 void beat_close(struct beat *b); /* NULL is allowed; stops first */
 
+/*
+ * The lowest peer that has been silent for so long that it counts as lost, should the VM end for a
+ * lost connection now (R-BEAT-13). Some ticks old at most. Context: any thread.
+ */
+bool beat_doubt(struct beat *b, slice_id_t *peer);
+
 struct beat_stats {
 	struct beat_counts counts;
 	struct beat_clocks clocks;

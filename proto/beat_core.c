@@ -200,22 +200,35 @@ bool beat_core_judge_self(const struct beat_core *c, uint64_t host_ns, struct be
 	return true;
 }
 
-bool beat_core_judge(struct beat_core *c, uint64_t host_ns, struct beat_verdict *v)
+bool beat_core_doubt(const struct beat_core *c, uint64_t host_ns, struct beat_verdict *v)
 {
 	OBJ_CHECK(c, BEAT_CORE_MAGIC);
-	bool lost = false;
+	bool found = false;
 	if (!c->armed)
 		return false;
 	for (unsigned i = 0; i < c->n_peers; i++) {
 		const struct beat_core_peer *p = &c->peers[i];
 		uint64_t silent = since(host_ns, p->heard_ns);
-		c->counts.silence_max_ns = MAX(c->counts.silence_max_ns, silent);
-		if (silent < c->lease_ns || (lost && p->id.v > v->peer.v))
+		if (silent < c->lease_ns - c->lease_ns / BEAT_CORE_AT_ONCE ||
+			(found && p->id.v > v->peer.v))
 			continue;
 		*v = (struct beat_verdict){p->id, false, silent};
-		lost = true;
+		found = true;
 	}
-	return lost;
+	return found;
+}
+
+bool beat_core_judge(struct beat_core *c, uint64_t host_ns, struct beat_verdict *v)
+{
+	OBJ_CHECK(c, BEAT_CORE_MAGIC);
+	uint64_t longest = 0;
+	if (!c->armed)
+		return false;
+	for (unsigned i = 0; i < c->n_peers; i++)
+		longest = MAX(longest, since(host_ns, c->peers[i].heard_ns));
+	c->counts.silence_max_ns = MAX(c->counts.silence_max_ns, longest);
+	/* R-BEAT-13: both ends of a cut have to name the same connection. */
+	return longest >= c->lease_ns && beat_core_doubt(c, host_ns, v);
 }
 
 bool beat_core_estimate(

@@ -65,9 +65,13 @@ struct beat_verdict {
 bool beat_core_judge_self(const struct beat_core *c, uint64_t host_ns, struct beat_verdict *v);
 /*
  * Is it lost because a peer is silent? To be asked after everything that has arrived was taken: a
- * process that was stopped finds in its socket that the others are alive.
+ * process that was stopped finds in its socket that the others are alive. Of several that were lost
+ * at once, as far as that can be seen, the verdict names the lowest.
  */
 bool beat_core_judge(struct beat_core *c, uint64_t host_ns, struct beat_verdict *v);
+/* The lowest peer that will be lost within BEAT_CORE_AT_ONCE of the lease, or is; false: none. */
+#define BEAT_CORE_AT_ONCE 8 /* an eighth: more than the time between two rounds */
+bool beat_core_doubt(const struct beat_core *c, uint64_t host_ns, struct beat_verdict *v);
 
 /* What is known of a peer's clock; false: nothing yet. */
 bool beat_core_estimate(

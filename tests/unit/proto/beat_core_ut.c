@@ -325,6 +325,30 @@ UT_TEST(replayed_beats_do_not_keep_a_slice_alive)
 	UT_EQ(v.peer.v, ids[1].v);
 }
 
+/* R-BEAT-13: of peers that went silent together the lowest, whichever was heard first. */
+UT_TEST(a_verdict_names_the_lowest_of_those_lost_at_once)
+{
+	uint8_t b[WIRE_BEAT_BYTES];
+	struct beat_reply reply;
+	struct beat_verdict v;
+	beat_core_arm(node[2].core, now);
+	UT_CHECK(!beat_core_doubt(node[2].core, now, &v));
+	/* The lower one is heard once more, a round later. */
+	now += LEASE / 20;
+	beat_core_ask(node[0].core, place(0, 2), now, b);
+	UT_OK(beat_core_take(node[2].core, b, sizeof(b), now, now, &reply));
+	now += LEASE * 19 / 20;
+	UT_CHECK(beat_core_judge(node[2].core, now, &v));
+	UT_EQ(v.peer.v, ids[0].v);
+	/* One that was heard a quarter of the lease ago is not lost with the other. */
+	now -= LEASE / 4;
+	beat_core_ask(node[0].core, place(0, 2), now, b);
+	UT_OK(beat_core_take(node[2].core, b, sizeof(b), now, now, &reply));
+	now += LEASE / 4;
+	UT_CHECK(beat_core_judge(node[2].core, now, &v));
+	UT_EQ(v.peer.v, ids[1].v);
+}
+
 UT_TEST(silence_counts_from_arming_on)
 {
 	struct beat_core *c = make(0, 7, &secret);
