@@ -167,7 +167,8 @@ const struct dsm_gate *dsm_gate(struct dsm *dsm);
 
 /*
  * Tie the calling thread to vCPU slot `slot`: its page faults are that vCPU's, and `retired` counts
- * its instructions (the progress rule reads it). `retired` must stay valid until dsm_stop.
+ * its instructions (the progress rule reads it). `retired` must stay valid until dsm_stop. With
+ * other slices the thread steps back behind the service thread (a lower nice priority, for good).
  */
 void dsm_vcpu_attach(struct dsm *dsm, unsigned slot, const _Atomic uint64_t *retired);
 

@@ -10,6 +10,7 @@ DSM_SOURCES = \
 	dsm/gate.c \
 	dsm/pin.c \
 	dsm/ram.c dsm/ram.h \
+	dsm/prio.c dsm/prio.h \
 	dsm/service.c \
 	dsm/space.c dsm/space.h \
 	dsm/stats.c dsm/stats.h \

@@ -2,15 +2,14 @@
 #include "config.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "base/trace.h"
+#include "dsm/prio.h"
 #include "dsm/space.h"
 #include "proto/wire_page.h"
 #include "proto/xport.h"
@@ -27,7 +26,6 @@
  */
 #define TURN_MESSAGES 64u
 #define TURN_FAULTS   16u
-#define TURN_NS       100000u /* the shortest turn that the scheduler grants */
 
 enum { WAIT_UFFD, WAIT_XPORT, WAIT_KICK, WAIT_N };
 
@@ -370,30 +368,12 @@ static void service_end(struct dsm *dsm)
 	publish(dsm);
 }
 
-/*
- * This thread works for microseconds at a time, and vCPUs of several hosts wait for it: ask the
- * scheduler for short turns, so that it runs at once when woken beside vCPUs that never sleep. It
- * needs no privilege; kernels before 6.12 take no notice.
- */
-static void ask_short_turns(void)
-{
-	struct {
-		uint32_t size, policy;
-		uint64_t flags;
-		int32_t nice;
-		uint32_t priority;
-		uint64_t runtime_ns, deadline_ns, period_ns;
-	} attr = {.size = sizeof(attr), .policy = SCHED_OTHER, .runtime_ns = TURN_NS};
-	if (syscall(SYS_sched_setattr, 0, &attr, 0) != 0)
-		log_debug(dsm, "sched_setattr: %m");
-}
-
 void *service_run(void *arg)
 {
 	struct dsm *dsm = arg;
 	OBJ_CHECK(dsm, DSM_MAGIC);
 	trace_thread("dsm");
-	ask_short_turns();
+	prio_service(dsm->prio_base);
 	bool busy = true;
 	for (;;) {
 		unsigned ready = wait_ready(dsm, !busy);

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "dsm/prio.h"
 #include "dsm/space.h"
 
 /* Life of guest memory, and what engines and the slice call: dsm.h. */
@@ -168,6 +169,7 @@ static struct dsm *dsm_new(const struct dsm_cfg *cfg)
 		return NULL;
 	OBJ_INIT(dsm, DSM_MAGIC);
 	dsm->alone = cfg->n_nodes == 1;
+	dsm->prio_base = prio_base();
 	dsm->self = cfg->self;
 	dsm->first = gpa_page(cfg->nodes[0].start);
 	dsm->failed = cfg->failed;
@@ -309,6 +311,7 @@ void dsm_vcpu_attach(struct dsm *dsm, unsigned slot, const _Atomic uint64_t *ret
 	atomic_store_explicit(&dsm->slots[slot].retired, retired, memory_order_release);
 	atomic_store_explicit(
 		&dsm->slots[slot].tid, (uint32_t)syscall(SYS_gettid), memory_order_release);
+	prio_vcpu(dsm->prio_base);
 }
 
 int dsm_quiesce(struct dsm *dsm, uint64_t timeout_ns)

@@ -67,6 +67,7 @@ struct dsm_revoke {
 struct dsm {
 	uint32_t magic;
 	bool alone; /* one slice: plain memory, no service thread, no core */
+	int prio_base;
 	slice_id_t self;
 	gpage_t first; /* of RAM */
 	struct ram ram;
