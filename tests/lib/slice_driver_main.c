@@ -9,8 +9,8 @@
  * its status is the program's. Several commands run one after another, whatever their statuses; the
  * status is then the last one's. With --out the Nth command (from 0) leaves OUT/N.out, N.err and
  * N.status, and the console OUT/console. Ends when the VM does: 0 power-off or reboot, 201 panic,
- * 202 lost slice, 203 --timeout, 204 anything else. --stats prints those counters of all slices
- * after each command, as "name slice value", to stderr or to OUT/N.stats.
+ * 202 lost slice, 203 --timeout or a signal, 204 anything else. --stats prints those counters of
+ * all slices after each command, as "name slice value", to stderr or to OUT/N.stats.
  */
 #include "config.h"
 
@@ -35,7 +35,7 @@ struct drive {
 	FILE *console, *to[2]; /* the command's stdout and stderr */
 	struct ctl_stream *stream;
 	struct ctl_stream_close close;
-	bool exec, closed, timed_out;
+	bool exec, closed, over;
 };
 
 /* OUT/name, OUT/N.name for a command; without --out the stream given. */
@@ -126,11 +126,12 @@ static void on_stdin(void *arg, int fd, unsigned ready)
 		ctl_stream_write(v->stream, CTL_CHANNEL_MAIN, buf, (size_t)n);
 }
 
-static void on_timeout(void *arg)
+/* The time is over, or a signal has come: the slices must not outlive us. */
+static void on_end(void *arg)
 {
 	struct drive *v = arg;
 
-	v->timed_out = true;
+	v->over = true;
 }
 
 static int status_of(uint32_t reason)
@@ -166,9 +167,9 @@ static int follow(struct drive *v, const struct ctl_stream_open *open)
 	v->closed = false;
 	if (conn == NULL || ctl_stream_open(conn, open, &stream_ops, v, &v->stream) != 0)
 		return 204;
-	while (!v->closed && !v->timed_out)
+	while (!v->closed && !v->over)
 		loop_once(v->loop, -1);
-	if (v->timed_out)
+	if (v->over)
 		return 203;
 	if (v->close.code == 0)
 		return (int)v->close.exit_status;
@@ -215,7 +216,7 @@ static int run_commands(struct drive *v, const struct opt_texts *commands)
 	v->exec = true;
 	for (v->n = 0; v->n < commands->n; v->n++) {
 		rc = run_command(v, commands->v[v->n]);
-		if (v->timed_out || v->close.code != 0)
+		if (v->over || v->close.code != 0)
 			break;
 	}
 	return rc;
@@ -353,7 +354,9 @@ int main(int argc, char **argv)
 	take_clocks(&clocks, vm);
 	log_init("slice-driver", NULL);
 	signal(SIGPIPE, SIG_IGN);
-	CHECK(loop_create(&v.loop) == 0 && loop_timer_create(v.loop, on_timeout, &v, &timer) == 0);
+	CHECK(loop_create(&v.loop) == 0 && loop_timer_create(v.loop, on_end, &v, &timer) == 0);
+	CHECK(loop_signal_add(v.loop, SIGTERM, on_end, &v) == 0 &&
+		loop_signal_add(v.loop, SIGINT, on_end, &v) == 0);
 	if (timeout_s != 0)
 		loop_timer_arm(timer, (uint64_t)timeout_s * 1000000000);
 	int rc = 204;
