@@ -41,9 +41,22 @@ _Noreturn void check_failed(const char *file, int line, const char *func, const 
 #define UNUSED                        __attribute__((unused))
 #define likely(x)                     __builtin_expect(!!(x), 1)
 #define unlikely(x)                   __builtin_expect(!!(x), 0)
-#define MIN(a, b)                     ((a) < (b) ? (a) : (b))
-#define MAX(a, b)                     ((a) > (b) ? (a) : (b))
 #define container_of(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
+
+/*
+ * Each argument is evaluated once: it may be a call, or a variable that another thread changes. Of
+ * two values of it the first would be compared and the second, perhaps beyond the bound, be used.
+ * The type is that of `?:`. The counter keeps the names of nested uses apart.
+ */
+#define MIN(a, b) CHECK_PICK(a, <, b, __COUNTER__)
+#define MAX(a, b) CHECK_PICK(a, >, b, __COUNTER__)
+
+#define CHECK_PICK(a, op, b, id) CHECK_PICK_AS(a, op, b, id)
+#define CHECK_PICK_AS(a, op, b, id)                                                                \
+	({                                                                                         \
+		__typeof__(1 ? (a) : (b)) pick_a_##id = (a), pick_b_##id = (b);                    \
+		pick_a_##id op pick_b_##id ? pick_a_##id : pick_b_##id;                            \
+	})
 
 /* Checked arithmetic: true on overflow, *out is then unspecified. */
 #define add_overflows(a, b, out) __builtin_add_overflow((a), (b), (out))

@@ -16,6 +16,36 @@ struct thing {
 
 #define THING_MAGIC 0x54484e47u
 
+static unsigned asked;
+
+/* A value that grows with each look at it. */
+static unsigned growing(void)
+{
+	return ++asked;
+}
+
+UT_TEST(least_and_greatest_look_once)
+{
+	asked = 0;
+	UT_EQ(MIN(growing(), 9u), 1);
+	UT_EQ(MIN(9u, growing()), 2);
+	UT_EQ(MAX(growing(), 1u), 3);
+	UT_EQ(MAX(1u, growing()), 4);
+	UT_EQ(MIN(MIN(growing(), 9u), MAX(growing(), 1u)), 5);
+	UT_EQ(asked, 6);
+}
+
+UT_TEST(least_and_greatest_keep_the_wider_type)
+{
+	uint8_t narrow = 200;
+	uint64_t wide = UINT64_MAX - 1;
+	UT_EQ(MIN(narrow, wide), 200);
+	UT_EQ(MAX(narrow, wide), UINT64_MAX - 1);
+	UT_CHECK(MAX(-5, -3) == -3);
+	UT_CHECK(MIN(-5, -3) == -5);
+	STATIC_CHECK(sizeof(MIN(narrow, wide)) == 8, "as of ?:");
+}
+
 enum { PLACE_LINE = __LINE__ + 3 };
 static void fail_with_place(UNUSED void *arg)
 {

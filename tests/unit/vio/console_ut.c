@@ -8,6 +8,8 @@
 #define SLOT       3u
 #define PORT_BYTES 64u
 
+#define READER_TURNS 10000u
+
 static struct fixture f;
 static struct virtio_driver vd;
 static struct stream *streams[2];
@@ -131,11 +133,33 @@ UT_TEST(a_lossless_port_leaves_bytes_in_the_ring)
 		if (i + PORT_BYTES < out.bytes)
 			UT_CHECK(!vd_used(&vd, 5, &head, &written));
 		while (stream_host_read(streams[1], &byte, 1) == 0)
-			continue;
+			UT_EQ(vd_status(&vd), 15);
 		UT_EQ(byte, (uint8_t)i);
 	}
 	vd_wait_used(&vd, 5, &head, &written);
 	UT_EQ(stream_host_dropped(streams[1]), 0);
+}
+
+/* The reader makes more room than the rest of a request needs, just as the worker looks for it. */
+UT_TEST(a_reader_may_make_room_at_any_moment)
+{
+	handshake();
+	struct vd_buf out = fixture_buf(&f, PORT_BYTES + 8, false);
+	for (unsigned i = 0; i < out.bytes; i++)
+		fixture_bytes(&f, out)[i] = (uint8_t)i;
+	for (unsigned turn = 0; turn < READER_TURNS; turn++) {
+		uint16_t head;
+		uint32_t written;
+		vd_add(&vd, 5, &out, 1);
+		vd_kick(&vd, 5);
+		for (size_t done = 0, n; done < out.bytes; done += n) {
+			uint8_t bytes[PORT_BYTES / 4];
+			while ((n = stream_host_read(streams[1], bytes, sizeof(bytes))) == 0)
+				UT_EQ(vd_status(&vd), 15);
+			UT_EQ_MEM(bytes, fixture_bytes(&f, out) + done, n);
+		}
+		vd_wait_used(&vd, 5, &head, &written);
+	}
 }
 
 UT_TEST(the_console_drops_when_nobody_listens)
