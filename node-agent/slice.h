@@ -103,11 +103,11 @@ struct slice {
 	unsigned self_node;
 	slice_id_t *vcpu_slice;
 	uint16_t *vcpu_node;
-	bool svadu;
-	char append[2048 + 64]; /* kernel command line */
-	bool warm_is_panic;     /* the guest was asked to tell panics by warm resets */
-	char address[200];      /* what other slices connect to */
-	uint64_t lease_ns;      /* T */
+	struct vcpu_cfg vcpu_like; /* what all vCPUs have in common */
+	char append[2048 + 64];    /* kernel command line */
+	bool warm_is_panic;        /* the guest was asked to tell panics by warm resets */
+	char address[200];         /* what other slices connect to */
+	uint64_t lease_ns;         /* T */
 
 	struct clock_skewed clock;
 	struct gclock guest_clock;

@@ -122,7 +122,9 @@ int slice_vcpus_create(struct slice *s)
 		if (!slice_eq(s->vcpu_slice[id], s->self))
 			continue;
 		struct slice_vcpu *v = &s->vcpus[slot];
-		struct vcpu_cfg cfg = {.id = {(uint16_t)id}, .slot = slot, .svadu = s->svadu};
+		struct vcpu_cfg cfg = s->vcpu_like;
+		cfg.id = (vcpu_id_t){(uint16_t)id};
+		cfg.slot = slot;
 		int err = vcpu_rv64_create(&cfg, &s->env, &v->vcpu);
 		if (err != 0)
 			return err;

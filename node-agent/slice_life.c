@@ -124,7 +124,7 @@ static void *load_thread(void *arg)
 		.n_nodes = s->n_nodes,
 		.vcpus = s->spec.vcpus,
 		.vcpu_node = s->vcpu_node,
-		.svadu = s->svadu,
+		.svadu = s->vcpu_like.svadu,
 		.append = s->append,
 	};
 	s->boot.ok = rv64_boot_load(&boot, &fdt, dsm_gate(s->dsm), &s->boot.pc, &s->boot.fdt,

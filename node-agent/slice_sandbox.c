@@ -153,7 +153,7 @@ static int add_rules(scmp_filter_ctx f)
 	if (e == 0)
 		e = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
 			SCMP_A2_32(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
-	/* Memory is never executable. */
+	/* No memory becomes executable; the code cache is mapped before (vcpu/rv64/jit/code.c). */
 	if (e == 0)
 		e = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 			SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));

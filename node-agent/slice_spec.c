@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/opts.h"
 #include "node-agent/slice.h"
 #include "proto/rv64_map.h"
 
@@ -97,15 +98,65 @@ static int take_parts(struct slice *s)
 	return 0;
 }
 
+/* One of "jit=on", "jit=off", "cache=SIZE", "threshold=N". */
+static int take_engine_option(struct slice *s, const char *option)
+{
+	struct vcpu_cfg *like = &s->vcpu_like;
+	uint64_t bytes;
+	char *end;
+
+	if (strcmp(option, "jit=on") == 0 || strcmp(option, "jit=off") == 0) {
+		like->jit = strcmp(option, "jit=on") == 0;
+		return 0;
+	}
+	if (strncmp(option, "cache=", 6) == 0) {
+		if (opts_bytes(option + 6, &bytes) != 0 || bytes < VCPU_JIT_CACHE_MIN ||
+			bytes > VCPU_JIT_CACHE_MAX)
+			return refuse(
+				s, "engine option '%s': a size from 128K to 1G is needed", option);
+		like->jit_cache_bytes = bytes;
+		return 0;
+	}
+	if (strncmp(option, "threshold=", 10) == 0) {
+		unsigned long n = strtoul(option + 10, &end, 10);
+		if (end == option + 10 || *end != '\0' || n < 1 || n > VCPU_JIT_THRESHOLD_MAX)
+			return refuse(s, "engine option '%s': a number from 1 to %u is needed",
+				option, VCPU_JIT_THRESHOLD_MAX);
+		like->jit_threshold = (unsigned)n;
+		return 0;
+	}
+	return refuse(s,
+		"engine option '%s' is not known; there are: jit=on, jit=off, cache=SIZE, "
+		"threshold=N",
+		option);
+}
+
+/* "rv64", with options after commas. */
+static int take_engine(struct slice *s)
+{
+	char text[sizeof(s->spec.engine)], *rest = text;
+	int err = 0;
+
+	snprintf(text, sizeof(text), "%s", s->spec.engine[0] == '\0' ? "rv64" : s->spec.engine);
+	s->vcpu_like.jit = true;
+	const char *name = strsep(&rest, ",");
+	if (strcmp(name, "rv64") != 0)
+		return refuse(s, "engine '%s' is not known; there is: rv64", name);
+	while (err == 0 && rest != NULL)
+		err = take_engine_option(s, strsep(&rest, ","));
+	return err;
+}
+
 static int take_options(struct slice *s)
 {
 	const struct ctl_slice_spec *spec = &s->spec;
-	if (spec->engine[0] != '\0' && strcmp(spec->engine, "rv64") != 0)
-		return refuse(s, "engine '%s' is not known; there is: rv64", spec->engine);
+	int err = take_engine(s);
+	if (err != 0)
+		return err;
 	s->lease_ns = (spec->lease_ms == 0 ? LEASE_DEFAULT_MS : spec->lease_ms) * UINT64_C(1000000);
-	s->svadu = true;
+	s->vcpu_like.svadu = true;
 	if (strcmp(spec->cpu, "svadu=off") == 0)
-		s->svadu = false;
+		s->vcpu_like.svadu = false;
 	else if (spec->cpu[0] != '\0' && strcmp(spec->cpu, "svadu=on") != 0)
 		return refuse(s, "cpu option '%s' is not known; there are: svadu=on, svadu=off",
 			spec->cpu);

@@ -57,6 +57,11 @@ static void put_vcpus(struct slice *s, struct slice_ctl_stats *out)
 		sum.mmio += v.mmio;
 		sum.fences += v.fences;
 		sum.sc_failed += v.sc_failed;
+		sum.tlb_fills += v.tlb_fills;
+		sum.blocks += v.blocks;
+		sum.code_bytes += v.code_bytes;
+		sum.code_flushes += v.code_flushes;
+		sum.code_dropped += v.code_dropped;
 	}
 	put(out, "vcpu.count", "1", s->n_vcpus);
 	put(out, "vcpu.instructions", "1", sum.instructions);
@@ -66,6 +71,11 @@ static void put_vcpus(struct slice *s, struct slice_ctl_stats *out)
 	put(out, "vcpu.mmio", "1", sum.mmio);
 	put(out, "vcpu.fences", "1", sum.fences);
 	put(out, "vcpu.sc.failed", "1", sum.sc_failed);
+	put(out, "vcpu.tlb.fills", "1", sum.tlb_fills);
+	put(out, "vcpu.code.blocks", "1", sum.blocks);
+	put(out, "vcpu.code.bytes", "bytes", sum.code_bytes);
+	put(out, "vcpu.code.flushes", "1", sum.code_flushes);
+	put(out, "vcpu.code.dropped", "1", sum.code_dropped);
 }
 
 static void put_routes(struct slice *s, struct slice_ctl_stats *out)

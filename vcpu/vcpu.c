@@ -387,5 +387,10 @@ void vcpu_stats_get(const struct vcpu *v, struct vcpu_stats *out)
 		.mmio = atomic_load_explicit(&v->counts.mmio, memory_order_relaxed),
 		.fences = atomic_load_explicit(&v->counts.fences, memory_order_relaxed),
 		.sc_failed = atomic_load_explicit(&v->counts.sc_failed, memory_order_relaxed),
+		.tlb_fills = atomic_load_explicit(&v->counts.tlb_fills, memory_order_relaxed),
+		.blocks = atomic_load_explicit(&v->counts.blocks, memory_order_relaxed),
+		.code_bytes = atomic_load_explicit(&v->counts.code_bytes, memory_order_relaxed),
+		.code_flushes = atomic_load_explicit(&v->counts.code_flushes, memory_order_relaxed),
+		.code_dropped = atomic_load_explicit(&v->counts.code_dropped, memory_order_relaxed),
 	};
 }

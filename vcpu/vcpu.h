@@ -105,7 +105,14 @@ struct vcpu_cfg {
 	vcpu_id_t id;
 	unsigned slot; /* index among this slice's vCPUs: the dsm slot */
 	bool svadu;    /* hardware updates of A and D; else page faults */
+	bool jit;      /* translate what is executed often; else interpret everything */
+	/* Of the translator; 0: defaults. */
+	uint64_t jit_cache_bytes; /* for translated code, of this vCPU */
+	unsigned jit_threshold;   /* arrivals at an address before it is translated */
 };
+#define VCPU_JIT_CACHE_MIN     (UINT64_C(128) << 10)
+#define VCPU_JIT_CACHE_MAX     (UINT64_C(1) << 30)
+#define VCPU_JIT_THRESHOLD_MAX 255u
 
 /* State to be sent to another slice: the architectural registers of one vCPU, plain data. */
 struct vcpu_state_rv64;
@@ -172,6 +179,12 @@ const _Atomic uint64_t *vcpu_retired(const struct vcpu *v);
 
 struct vcpu_stats {
 	uint64_t instructions, traps, interrupts, wfi, mmio, fences, sc_failed;
+	uint64_t tlb_fills; /* misses of the soft TLB that a page of RAM answered */
+	/* The translator: */
+	uint64_t blocks;       /* translated so far */
+	uint64_t code_bytes;   /* of the code cache, in use */
+	uint64_t code_flushes; /* the code cache was full and has been emptied */
+	uint64_t code_dropped; /* pages whose instructions had changed */
 };
 void vcpu_stats_get(const struct vcpu *v, struct vcpu_stats *out);
 

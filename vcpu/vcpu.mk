@@ -3,6 +3,13 @@ noinst_LIBRARIES += vcpu/libvcpu.a
 vcpu_libvcpu_a_SOURCES = \
 	vcpu/group.c \
 	vcpu/vcpu.c vcpu/vcpu.h vcpu/vcpu_ops.h vcpu/vcpu_state.h \
+	vcpu/rv64/jit/code.c vcpu/rv64/jit/code.h \
+	vcpu/rv64/jit/jit.c vcpu/rv64/jit/jit.h \
+	vcpu/rv64/jit/ops.c \
+	vcpu/rv64/jit/region.c vcpu/rv64/jit/region.h \
+	vcpu/rv64/jit/tr.c vcpu/rv64/jit/tr.h \
+	vcpu/rv64/jit/tr_fp.c vcpu/rv64/jit/tr_int.c vcpu/rv64/jit/tr_mem.c \
+	vcpu/rv64/jit/x86.c vcpu/rv64/jit/x86.h \
 	vcpu/rv64/rv_amo.c vcpu/rv64/rv_amo.h \
 	vcpu/rv64/rv_bits.h \
 	vcpu/rv64/rv_csr.c vcpu/rv64/rv_csr.def \

@@ -52,6 +52,8 @@ struct vcpu_mail {
 /* Counters of vcpu_stats that vcpu.c and engines keep; written by the vCPU's thread only. */
 struct vcpu_counts {
 	_Atomic uint64_t traps, interrupts, wfi, mmio, fences, sc_failed;
+	_Atomic uint64_t tlb_fills;
+	_Atomic uint64_t blocks, code_bytes, code_flushes, code_dropped;
 };
 
 #define VCPU_MAGIC UINT32_C(0x76637075)
@@ -103,7 +105,12 @@ void vcpu_wait(struct vcpu *v, uint64_t deadline_ns);
 /* The hart stops itself (SBI HSM). The engine must then leave its loop. */
 void vcpu_hsm_stop_self(struct vcpu *v);
 
-/* Counters have one writer: a plain add is enough. */
+/* Counters have one writer: a plain store is enough. */
+static inline void vcpu_count_set(_Atomic uint64_t *counter, uint64_t value)
+{
+	atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
 static inline void vcpu_count(_Atomic uint64_t *counter)
 {
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,

@@ -173,15 +173,16 @@ static void report(const struct machine *m)
 		vcpu_stats_get(m->vcpus[i], &st);
 		fprintf(stderr,
 			"rv-run: hart %u, %lu instructions, %.1f MIPS, %lu traps, %lu interrupts, "
-			"%lu wfi, %lu fences, %lu sc failed\n",
+			"%lu wfi, %lu fences, %lu sc failed, %lu blocks, %lu bytes of code\n",
 			i, (unsigned long)st.instructions, (double)st.instructions / s / 1e6,
 			(unsigned long)st.traps, (unsigned long)st.interrupts,
 			(unsigned long)st.wfi, (unsigned long)st.fences,
-			(unsigned long)st.sc_failed);
+			(unsigned long)st.sc_failed, (unsigned long)st.blocks,
+			(unsigned long)st.code_bytes);
 	}
 }
 
-static int run(struct machine *m, bool svadu, unsigned seconds, bool stats)
+static int run(struct machine *m, const struct vcpu_cfg *like, unsigned seconds, bool stats)
 {
 	pthread_t threads[HARTS_MAX];
 	struct vcpu_env env = {.ops = &ops, .ctx = m, .ram = &m->ram, .n_vcpus = {(uint16_t)m->n}};
@@ -190,7 +191,9 @@ static int run(struct machine *m, bool svadu, unsigned seconds, bool stats)
 	env.group = m->group;
 	m->direct.v = m->vcpus;
 	for (unsigned i = 0; i < m->n; i++) {
-		struct vcpu_cfg cfg = {.id = {(uint16_t)i}, .slot = i, .svadu = svadu};
+		struct vcpu_cfg cfg = *like;
+		cfg.id = (vcpu_id_t){(uint16_t)i};
+		cfg.slot = i;
 		CHECK(vcpu_rv64_create(&cfg, &env, &m->vcpus[i]) == 0);
 		m->waits[i].waiter = m->vcpus[i];
 	}
@@ -220,9 +223,12 @@ static unsigned number(const char *text)
 
 static _Noreturn void usage(void)
 {
-	fprintf(stderr, "usage: rv-run [-n harts] [-m MiB] [-t seconds] [-a] [-s] program\n"
+	fprintf(stderr, "usage: rv-run [-n harts] [-m MiB] [-t seconds] [-a] [-s] [-j arrivals] "
+			"[-c KiB] program\n"
 			"  -a  no hardware updates of A and D\n"
-			"  -s  statistics to stderr\n");
+			"  -s  statistics to stderr\n"
+			"  -j  translate what is reached so often; 0: the default number\n"
+			"  -c  size of the code cache of each hart\n");
 	exit(2);
 }
 
@@ -231,11 +237,12 @@ int main(int argc, char **argv)
 	static struct machine m = {
 		.n = 1, .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 	unsigned mib = 128, seconds = 60;
-	bool svadu = true, stats = false;
+	struct vcpu_cfg cfg = {.svadu = true};
+	bool stats = false;
 	int c;
 
 	log_init("rv-run", NULL);
-	while ((c = getopt(argc, argv, "n:m:t:as")) != -1) {
+	while ((c = getopt(argc, argv, "n:m:t:asj:c:")) != -1) {
 		if (c == 'n')
 			m.n = number(optarg);
 		else if (c == 'm')
@@ -243,9 +250,13 @@ int main(int argc, char **argv)
 		else if (c == 't')
 			seconds = number(optarg);
 		else if (c == 'a')
-			svadu = false;
+			cfg.svadu = false;
 		else if (c == 's')
 			stats = true;
+		else if (c == 'j')
+			cfg.jit = true, cfg.jit_threshold = number(optarg);
+		else if (c == 'c')
+			cfg.jit_cache_bytes = (size_t)number(optarg) << 10;
 		else
 			usage();
 	}
@@ -259,7 +270,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	load(&m, argv[optind]);
-	int status = run(&m, svadu, seconds, stats);
+	int status = run(&m, &cfg, seconds, stats);
 	fflush(stdout);
 	if (status == STATUS_TIMEOUT)
 		fprintf(stderr, "rv-run: no end within %u s\n", seconds);

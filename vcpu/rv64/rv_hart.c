@@ -155,6 +155,7 @@ static void hart_destroy(struct vcpu *v)
 {
 	struct rv_hart *h = rv_hart_of(v);
 
+	rv_jit_destroy(h);
 	vcpu_fini(v);
 	free(h);
 }
@@ -191,9 +192,14 @@ int vcpu_rv64_create(const struct vcpu_cfg *cfg, const struct vcpu_env *env, str
 	h->priv = RV_PRIV_S;
 	h->stimecmp = UINT64_MAX;
 	rv_mmu_update(h);
+	rc = cfg->jit ? rv_jit_create(h) : 0;
+	if (rc != 0)
+		goto undo_vcpu;
 	*out = &h->vcpu;
 	return 0;
 
+undo_vcpu:
+	vcpu_fini(&h->vcpu);
 undo_alloc:
 	free(h);
 	return rc;

@@ -3,6 +3,7 @@
 #define VCPU_RV64_RV_HART_H
 
 #include "proto/rv64_map.h"
+#include "vcpu/rv64/jit/jit.h"
 #include "vcpu/rv64/rv_bits.h"
 #include "vcpu/rv64/rv_decode.h"
 #include "vcpu/rv64/rv_imsic.h"
@@ -61,6 +62,15 @@ struct rv_hart {
 	uint32_t res_gen;   /* and the generation of its page before it was read */
 	uint8_t res_size;   /* 0: no reservation */
 	uint64_t res_gpa;
+
+	/* The translator's, NULL without; what follows is read and written by translated code. */
+	struct rv_jit *jit;
+	uint64_t jit_ctx;                 /* address space and privilege, in tags of jc */
+	uint64_t jit_maps;                /* counts changes of what is mapped where */
+	const _Atomic uint32_t *jit_live; /* vcpu_group.live */
+	uint32_t jit_site;                /* the jump that RV_JIT_LINK is about, 0: none */
+	bool jit_fp;                      /* the floating-point unit is on, dirty, and frm is 0 */
+	struct rv_jc_entry jc[RV_JC_ENTRIES];
 
 	struct rv_tlb mmu;
 	struct rv_insn near[RV_DCACHE_NEAR];
@@ -138,5 +148,6 @@ void rv_sbi_call(struct rv_hart *h);
 
 /* rv_interp.c */
 void rv_interp_run(struct rv_hart *h);
+bool rv_csr_insn(struct rv_hart *h, const struct rv_insn *d);
 
 #endif

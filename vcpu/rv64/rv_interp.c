@@ -72,7 +72,7 @@ static bool rv_sfence(struct rv_hart *h, const struct rv_insn *d)
 	return false;
 }
 
-static bool rv_csr_insn(struct rv_hart *h, const struct rv_insn *d)
+bool rv_csr_insn(struct rv_hart *h, const struct rv_insn *d)
 {
 	bool immediate = (d->rm & 4) != 0; /* funct3 */
 	uint64_t operand = immediate ? d->rs1 : h->x[d->rs1];
@@ -203,6 +203,8 @@ static inline const struct rv_insn *near_of(const struct rv_hart *h, uint64_t pc
 			h->pc = pc;                                                                \
 			goto attention;                                                            \
 		}                                                                                  \
+		if (jit)                                                                           \
+			goto look;                                                                 \
 		FETCH();                                                                           \
 	} while (0)
 
@@ -240,13 +242,43 @@ void rv_interp_run(struct rv_hart *h)
 	const struct rv_insn *d;
 	uint32_t miss;
 	unsigned trapped = 0;
+	const bool jit = h->jit != NULL;
+	bool interpret = false; /* the next instruction, whatever is translated */
+	const void *code;
 
 attention: /* h->pc is right, n may be ahead of what is published */
 	atomic_store_explicit(&h->vcpu.retired, n, memory_order_relaxed);
 	if (!rv_attention(h))
 		goto out;
 	pc = h->pc;
+	if (jit)
+		goto look;
 	FETCH();
+
+look: /* translated code for pc? */
+	h->pc = pc;
+	code = rv_jit_find(h);
+	if (code == NULL)
+		FETCH();
+enter: /* h->pc is right */
+	atomic_store_explicit(&h->vcpu.retired, n, memory_order_relaxed);
+	switch (rv_jit_enter(h, code)) {
+	case RV_JIT_ATTENTION:
+		n = atomic_load_explicit(&h->vcpu.retired, memory_order_relaxed);
+		goto attention;
+	case RV_JIT_TRAP:
+		n = atomic_load_explicit(&h->vcpu.retired, memory_order_relaxed);
+		goto trap;
+	case RV_JIT_INTERPRET:
+		n = atomic_load_explicit(&h->vcpu.retired, memory_order_relaxed);
+		pc = h->pc;
+		interpret = true;
+		FETCH();
+	default:
+		n = atomic_load_explicit(&h->vcpu.retired, memory_order_relaxed);
+		pc = h->pc;
+		goto look;
+	}
 
 fetch_slow: /* another page, or the last two bytes of one */
 	SAVE();
@@ -254,6 +286,9 @@ fetch_slow: /* another page, or the last two bytes of one */
 		goto attention;
 	if (unlikely(rv_mmu_fetch(h, pc, &miss)))
 		goto trap;
+	if (jit && !interpret && (code = rv_jit_find(h)) != NULL)
+		goto enter;
+	interpret = false;
 decode:
 	d = dcache_miss(h, pc, miss);
 	goto *labels[d->op];
@@ -264,6 +299,8 @@ trap: /* h->pc is the instruction's, its cause and value are in h */
 	if (unlikely(++trapped % RV_POLL_TRAPS == 0))
 		goto attention;
 	pc = h->pc;
+	if (jit)
+		goto look;
 	FETCH();
 
 #include "vcpu/rv64/rv_ops_int.inc"

@@ -50,11 +50,16 @@ void rv_mmu_update_view(struct rv_hart *h)
 {
 	h->tlb = h->mmu.table[data_view(h)];
 	h->fetch_limit = 0;
+	rv_jit_context(h);
 }
 
 void rv_mmu_update(struct rv_hart *h)
 {
+	uint64_t wipes = h->mmu.wipes;
+
 	h->tlb_ctx = rv_tlb_context(&h->mmu, satp_mode(h), satp_asid(h));
+	if (h->mmu.wipes != wipes)
+		rv_jit_forget(h);
 	rv_mmu_update_view(h);
 }
 
@@ -65,11 +70,13 @@ void rv_mmu_fence(struct rv_hart *h, const struct vcpu_fence *f)
 {
 	uint64_t end;
 
-	if (f->kind == VCPU_FENCE_I)
-		return; /* instructions are read from memory each time, and decodes are pure */
+	if (f->kind == VCPU_FENCE_I) {
+		rv_jit_fence_i(h); /* the interpreter reads instructions from memory each time */
+		return;
+	}
 	if (f->bytes / PAGE_BYTES <= FENCE_PAGES_MAX && !add_overflows(f->start, f->bytes, &end)) {
 		for (uint64_t va = f->start & RV_PAGE_MASK; va < end; va += PAGE_BYTES)
-			rv_tlb_drop_page(&h->mmu, va);
+			rv_jit_unmap(h, va, rv_tlb_drop_page(&h->mmu, va));
 	} else if (f->kind == VCPU_FENCE_VMA_ASID) {
 		rv_tlb_drop_asid(&h->mmu, f->asid);
 	} else {
@@ -204,6 +211,7 @@ static void tlb_fill(struct rv_hart *h, uint64_t va, enum rv_access access, cons
 	struct rv_tlb_entry *e = rv_tlb_slot(h->mmu.table[view], va);
 	uint64_t tag = (va & RV_PAGE_MASK) | h->tlb_ctx;
 
+	vcpu_count(&h->vcpu.counts.tlb_fills);
 	if (leaf->bytes > PAGE_BYTES && satp_mode(h) != RV_SATP_BARE)
 		rv_tlb_note_large(&h->mmu, va, leaf->bytes);
 	e->addend = (uint64_t)(uintptr_t)host - va;

@@ -15,6 +15,7 @@ static void wipe(struct rv_tlb *t)
 	memset(t->large, 0, sizeof(t->large));
 	t->huge = false;
 	t->ctx_next = 0;
+	t->wipes++;
 }
 
 void rv_tlb_init(struct rv_tlb *t)
@@ -103,19 +104,20 @@ static void drop_exact(struct rv_tlb *t, uint64_t va)
 	}
 }
 
-void rv_tlb_drop_page(struct rv_tlb *t, uint64_t va)
+unsigned rv_tlb_drop_page(struct rv_tlb *t, uint64_t va)
 {
 	uint64_t bit;
 
 	if (t->huge) {
 		rv_tlb_drop_all(t);
-		return;
+		return 63;
 	}
 	for (unsigned r = RV_TLB_REGIONS; r-- > 0;) {
 		if ((*region_word(t, r, va, &bit) & bit) != 0) {
 			drop_region(t, region_shift[r], va);
-			return;
+			return region_shift[r];
 		}
 	}
 	drop_exact(t, va);
+	return PAGE_SHIFT;
 }

@@ -21,7 +21,7 @@ struct vcpu_fence;
 enum rv_access { RV_READ, RV_WRITE, RV_EXEC, RV_ACCESS_N };
 enum rv_view { RV_VIEW_U, RV_VIEW_S, RV_VIEW_S_SUM, RV_VIEW_N };
 
-#define RV_TLB_BITS         10
+#define RV_TLB_BITS         12
 #define RV_TLB_ENTRIES      (1u << RV_TLB_BITS)
 #define RV_TLB_CTX_SHIFT    3
 #define RV_TLB_CTX_N        512u
@@ -43,10 +43,11 @@ struct rv_tlb {
 	uint32_t ctx_next; /* first number not yet given out since the tables were wiped */
 	/* Regions of 2 MiB and of 1 GiB (hashed) with entries from leaves of up to that size. */
 	uint64_t large[RV_TLB_REGIONS][RV_TLB_REGION_WORDS];
-	bool huge; /* there are entries from still larger leaves */
+	uint64_t wipes; /* how often the numbers of contexts began anew */
+	bool huge;      /* there are entries from still larger leaves */
 };
 
-/* The two address bits of the hash keep buffers that lie megabytes apart from sharing a line. */
+/* The two address bits of the hash keep buffers that lie megabytes apart from sharing an entry. */
 static inline unsigned rv_tlb_index(uint64_t va)
 {
 	return (unsigned)((va >> PAGE_SHIFT) ^ (va >> (PAGE_SHIFT + RV_TLB_BITS))) &
@@ -60,8 +61,11 @@ uint64_t rv_tlb_context(struct rv_tlb *t, unsigned mode, unsigned asid);
 /* Forget contexts; the caller takes a new one with rv_tlb_context. */
 void rv_tlb_drop_asid(struct rv_tlb *t, unsigned asid);
 void rv_tlb_drop_all(struct rv_tlb *t);
-/* Drop what came from the leaf entry for one address, in every context. */
-void rv_tlb_drop_page(struct rv_tlb *t, uint64_t va);
+/*
+ *  Drop what came from the leaf entry for one address, in every context. Returns how much that can
+ *  have been: log2 of bytes around the address, 63 for all.
+ */
+unsigned rv_tlb_drop_page(struct rv_tlb *t, uint64_t va);
 /* Remember that an entry for `va` came from a leaf of `leaf_bytes`, more than a page. */
 void rv_tlb_note_large(struct rv_tlb *t, uint64_t va, uint64_t leaf_bytes);
 

@@ -103,6 +103,29 @@ UT_TEST(unknown_options_are_named)
 	UT_ERR(slice_spec_take(s, &spec, NULL), INVAL);
 }
 
+UT_TEST(options_of_the_engine)
+{
+	static const char *const bad[] = {"rv64,", "rv64,jit", "rv64,cache=1K",
+		"rv64,cache=", "rv64,threshold=0", "rv64,threshold=1x", "rv64,jit=off,turbo=on"};
+
+	UT_OK(slice_spec_take(s, &spec, NULL));
+	UT_CHECK(s->vcpu_like.jit);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		after();
+		before();
+		snprintf(spec.engine, sizeof(spec.engine), "%s", bad[i]);
+		UT_ERR(slice_spec_take(s, &spec, NULL), INVAL);
+		UT_HAS_STR(s->ctl_text, "engine option");
+	}
+	after();
+	before();
+	snprintf(spec.engine, sizeof(spec.engine), "rv64,cache=1M,threshold=5,jit=off");
+	UT_OK(slice_spec_take(s, &spec, NULL));
+	UT_CHECK(!s->vcpu_like.jit);
+	UT_EQ(s->vcpu_like.jit_cache_bytes, 1048576);
+	UT_EQ(s->vcpu_like.jit_threshold, 5);
+}
+
 UT_TEST(a_bug_that_cannot_be_planted_is_refused)
 {
 	static struct ctl_option option = {.name = "plant", .value = "no-such-bug"};

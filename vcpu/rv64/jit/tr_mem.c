@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vcpu/rv64/jit/tr.h"
+
+/*
+ * Loads and stores. The look into the soft TLB is inline (rv_tlb.h); what misses is a helper's.
+ * Accesses of a group share one look: its first leaves the host address of the base register in
+ * HOST_GROUP.
+ */
+
+/* The entry's offset in the table for the address in rax: into rcx. */
+static void emit_index(struct tr *t)
+{
+	const unsigned shift = PAGE_SHIFT - 5, fold = shift + RV_TLB_BITS;
+
+	STATIC_CHECK(sizeof(struct rv_tlb_entry) == 32, "the shift leaves index * 32");
+	if (t->has.bmi2) {
+		x86_vex_i8(&t->e, X86_RORX | X86_W, RCX, 0, x86_r(RAX), shift);
+		x86_vex_i8(&t->e, X86_RORX | X86_W, RDX, 0, x86_r(RAX), fold);
+	} else {
+		x86_op(&t->e, X86_MOV_LOAD | X86_W, RCX, x86_r(RAX));
+		x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, x86_r(RAX));
+		x86_shift_i(&t->e, SH_SHR, true, RCX, shift);
+		x86_shift_i(&t->e, SH_SHR, true, RDX, fold);
+	}
+	x86_op(&t->e, X86_XOR, RCX, x86_r(RDX));
+	x86_alu_i(&t->e, ALU_AND, false, x86_r(RCX), (RV_TLB_ENTRIES - 1) << 5);
+}
+
+/*
+ * rax: an address, aligned to `align` in a hit; rax + span is in the same page in a hit. Leaves the
+ * address of the entry in rcx. Returns the jump of a miss.
+ */
+static uint8_t *emit_look(struct tr *t, bool write, unsigned align, int32_t span)
+{
+	int32_t tag = (int32_t)offsetof(struct rv_tlb_entry, tag) +
+		      (int32_t)sizeof(uint64_t) * (write ? RV_WRITE : RV_READ);
+
+	emit_index(t);
+	if (span == 0)
+		x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, x86_r(RAX));
+	else
+		x86_op(&t->e, X86_LEA | X86_W, RDX, x86_m(RAX, span));
+	x86_alu_i(&t->e, ALU_AND, true, x86_r(RDX), (int32_t)(-PAGE_BYTES | (int32_t)(align - 1)));
+	x86_op(&t->e, X86_OR | X86_W, RDX, HART(tlb_ctx));
+	x86_op(&t->e, X86_ADD | X86_W, RCX, HART(tlb));
+	x86_op(&t->e, X86_CMP | X86_W, RDX, x86_m(RCX, tag));
+	return x86_jcc(&t->e, CC_NE);
+}
+
+static uint8_t *emit_reservations(struct tr *t)
+{
+	x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, HART(jit_live));
+	x86_op_i8(&t->e, 0x83, ALU_CMP, x86_m(RDX, 0), 0);
+	return x86_jcc(&t->e, CC_NE);
+}
+
+/* The access itself, at a host address. */
+static void emit_load(struct tr *t, struct x86_rm from)
+{
+	static const struct {
+		uint16_t op;
+		uint32_t x86;
+	} loads[] = {
+		{RV_OP_lb, X86_MOVSX8},
+		{RV_OP_lh, X86_MOVSX16},
+		{RV_OP_lw, X86_MOVSXD},
+		{RV_OP_ld, X86_MOV_LOAD | X86_W},
+		{RV_OP_lbu, X86_MOVZX8},
+		{RV_OP_lhu, X86_MOVZX16},
+		{RV_OP_lwu, X86_MOV_LOAD},
+	};
+	const struct rv_insn *d = &t->in->d;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(loads); i++) {
+		if (loads[i].op != d->op)
+			continue;
+		unsigned dst = d->rd == RV_REG_SINK ? RAX : tr_dst(d->rd, RAX);
+		x86_op(&t->e, loads[i].x86, dst, from);
+		tr_put(t, d->rd, dst);
+		return;
+	}
+	bool single = d->op == RV_OP_flw;
+	unsigned xmm = host_f[d->rd] != X86_NO_REG ? host_f[d->rd] : 0;
+	x86_op(&t->e, single ? X86_MOVSS : X86_MOVSD, xmm, from);
+	if (single)
+		x86_op(&t->e, X86_ORPS, xmm, x86_rip(t->fixed->box));
+	if (host_f[d->rd] == X86_NO_REG)
+		x86_op(&t->e, X86_MOVSD_ST, xmm, tr_f(d->rd));
+	if (single)
+		t->boxed |= UINT32_C(1) << d->rd;
+	else
+		t->boxed &= ~(UINT32_C(1) << d->rd);
+}
+
+static void emit_store(struct tr *t, struct x86_rm to)
+{
+	const struct rv_insn *d = &t->in->d;
+	unsigned size = region_access_bytes(d->op);
+
+	if (region_is_fp_access(d->op)) {
+		unsigned xmm = host_f[d->rs2];
+		if (xmm == X86_NO_REG) {
+			xmm = 0;
+			x86_op(&t->e, X86_MOVSD, xmm, tr_f(d->rs2));
+		}
+		x86_op(&t->e, size == 4 ? X86_MOVSS_ST : X86_MOVSD_ST, xmm, to);
+		return;
+	}
+	if (d->rs2 == 0 && size >= 4) {
+		x86_mov_mi(&t->e, size == 8, to, 0);
+		return;
+	}
+	unsigned value = tr_in(t, d->rs2, RDX);
+	x86_op(&t->e,
+		size == 1   ? X86_MOV_STORE8
+		: size == 2 ? X86_MOV_STORE | X86_P66
+		: size == 4 ? X86_MOV_STORE
+			    : X86_MOV_STORE | X86_W,
+		value, to);
+}
+
+static void emit_access(struct tr *t, struct x86_rm host)
+{
+	if (region_is_store(t->in->d.op))
+		emit_store(t, host);
+	else
+		emit_load(t, host);
+}
+
+/* A helper does the access; HOST_GROUP may be stale after it. */
+static struct stub *access_stub(struct tr *t, uint8_t *site, const struct code_call *c)
+{
+	struct stub *s = tr_call_stub(t, site, c);
+	s->leave_after = t->group_last > (int)t->index;
+	return s;
+}
+
+static const struct code_call *access_call(struct tr *t)
+{
+	bool store = region_is_store(t->in->d.op);
+	struct code_call *c = tr_call(t, store ? op_store : op_load);
+	c->size = (uint8_t)region_access_bytes(t->in->d.op);
+	return c;
+}
+
+static void emit_single(struct tr *t)
+{
+	const struct rv_insn *d = &t->in->d;
+	bool store = region_is_store(d->op);
+	const struct code_call *c = access_call(t);
+	struct stub *missed, *reserved = NULL;
+
+	if (d->rs1 == 0)
+		x86_mov_i(&t->e, RAX, (uint64_t)(int64_t)d->imm);
+	else if (d->imm == 0)
+		tr_get(t, RAX, d->rs1);
+	else
+		x86_op(&t->e, X86_LEA | X86_W, RAX, x86_m(tr_in(t, d->rs1, RAX), d->imm));
+	missed = access_stub(t, emit_look(t, store, c->size, 0), c);
+	x86_op(&t->e, X86_ADD | X86_W, RAX, x86_m(RCX, offsetof(struct rv_tlb_entry, addend)));
+	if (store)
+		reserved = access_stub(t, emit_reservations(t), c);
+	emit_access(t, x86_m(RAX, 0));
+	missed->resume = t->e.at;
+	if (reserved != NULL)
+		reserved->resume = t->e.at;
+}
+
+/* The look for all of a group. Missing, the entry is filled and looked at again. */
+static void emit_group_look(struct tr *t)
+{
+	const struct region_group *g = &t->in->group;
+	struct code_call *c = tr_call(t, op_fill);
+	uint8_t *again;
+
+	c->size = (uint8_t)region_access_bytes(t->in->d.op);
+	c->write = region_is_store(t->in->d.op);
+	c->write_all = g->write;
+	c->low = g->low;
+	c->span = g->span;
+	c->align = g->align;
+	again = t->e.at;
+	unsigned base = tr_in(t, t->in->d.rs1, HOST_GROUP);
+	if (g->low == 0)
+		x86_op(&t->e, X86_MOV_LOAD | X86_W, RAX, x86_r(base));
+	else
+		x86_op(&t->e, X86_LEA | X86_W, RAX, x86_m(base, g->low));
+	tr_call_stub(t, emit_look(t, g->write, g->align, g->span), c)->resume = again;
+	if (base != HOST_GROUP)
+		x86_op(&t->e, X86_MOV_LOAD | X86_W, HOST_GROUP, x86_r(base));
+	x86_op(&t->e, X86_ADD | X86_W, HOST_GROUP,
+		x86_m(RCX, offsetof(struct rv_tlb_entry, addend)));
+}
+
+static void emit_member(struct tr *t)
+{
+	struct stub *reserved = NULL;
+
+	if (region_is_store(t->in->d.op))
+		reserved = access_stub(t, emit_reservations(t), access_call(t));
+	emit_access(t, x86_m(HOST_GROUP, t->in->d.imm));
+	if (reserved != NULL)
+		reserved->resume = t->e.at;
+}
+
+static bool in_group(const struct tr *t)
+{
+	const struct rv_insn *d = &t->in->d;
+	int32_t size = (int32_t)region_access_bytes(d->op);
+
+	return t->group_last >= (int)t->index && d->rs1 == t->group_rs1 &&
+	       (d->imm & (size - 1)) == 0;
+}
+
+void tr_memory(struct tr *t)
+{
+	if (region_is_fp_access(t->in->d.op))
+		tr_fp_on(t);
+	if (t->in->leads) {
+		emit_group_look(t);
+		t->group_last = t->in->group.last;
+		t->group_rs1 = t->in->d.rs1;
+	}
+	if (in_group(t))
+		emit_member(t);
+	else
+		emit_single(t);
+}
