@@ -11,8 +11,8 @@
 
 /* Chosen by what compilers use most: gcc hands out a5..a0 first, then ft0 and so on. */
 #define __ X86_NO_REG
-const uint8_t host_x[32] = {__, __, RBX, __, __, __, __, __, R12, R13, /* sp; s0 s1 */
-	RDI, RSI, R8, R9, R10, R11,                                    /* a0..a5 */
+const uint8_t host_x[32] = {__, __, RBX, __, __, __, __, __, R12, __, /* sp; s0 */
+	RDI, RSI, R8, R9, R10, R11,                                   /* a0..a5 */
 	__, __, __, __, __, __, __, __, __, __, __, __, __, __, __, __};
 const uint8_t host_f[32] = {10, 11, 12, 13, 14, 15, __, __, __, __, /* ft0..ft5 */
 	4, 5, 6, 7, 8, 9,                                           /* fa0..fa5 */
@@ -72,6 +72,7 @@ static struct x86_rm hart_f(unsigned i)
 
 static void load_guest(struct x86 *e)
 {
+	x86_op(e, X86_MOV_LOAD | X86_W, HOST_TLB, HART(tlb));
 	for (unsigned i = 0; i < 32; i++) {
 		if (host_x[i] != X86_NO_REG)
 			x86_op(e, X86_MOV_LOAD | X86_W, host_x[i], hart_x(i));

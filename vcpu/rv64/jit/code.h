@@ -28,11 +28,13 @@ static inline const void *code_exec(const struct code_mem *m, const uint8_t *wri
  * time; rbp points into struct rv_hart at x[16], so that x[0..31] have displacements of one byte.
  *   rax rcx rdx, xmm0..xmm3   scratch
  *   rbp                       the hart
+ *   r13                       rv_hart.tlb
  *   r14                       host address of a group's base register (tr_mem.c)
  *   r15                       instructions retired, up to what the translator has pending
- * rbx rsi rdi r8..r13 and xmm4..xmm15 hold guest registers.
+ * rbx rsi rdi r8..r12 and xmm4..xmm15 hold guest registers.
  */
 #define HOST_HART    RBP
+#define HOST_TLB     R13
 #define HOST_GROUP   R14
 #define HOST_RETIRED R15
 #define HOST_FP_N    12

@@ -279,7 +279,8 @@ static void emit_insn(struct tr *t)
 		t->pending++;
 		break;
 	case KIND_HELPER:
-		tr_helper(t);
+		if (!tr_atomic(t))
+			tr_helper(t);
 		t->pending++;
 		break;
 	case KIND_BRANCH:

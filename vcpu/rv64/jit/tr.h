@@ -122,6 +122,7 @@ bool tr_fp(struct tr *t);
 void tr_memory(struct tr *t);
 /* The floating-point unit is on and dirty, and frm is 0; else the interpreter goes on here. */
 void tr_fp_on(struct tr *t);
+bool tr_atomic(struct tr *t);
 void tr_helper(struct tr *t);
 
 /* ops.c */

@@ -28,7 +28,7 @@ static void emit_index(struct tr *t)
 
 /*
  * rax: an address, aligned to `align` in a hit; rax + span is in the same page in a hit. Leaves the
- * address of the entry in rcx. Returns the jump of a miss.
+ * place of the entry in the table in rcx. Returns the jump of a miss.
  */
 static uint8_t *emit_look(struct tr *t, bool write, unsigned align, int32_t span)
 {
@@ -42,9 +42,15 @@ static uint8_t *emit_look(struct tr *t, bool write, unsigned align, int32_t span
 		x86_op(&t->e, X86_LEA | X86_W, RDX, x86_m(RAX, span));
 	x86_alu_i(&t->e, ALU_AND, true, x86_r(RDX), (int32_t)(-PAGE_BYTES | (int32_t)(align - 1)));
 	x86_op(&t->e, X86_OR | X86_W, RDX, HART(tlb_ctx));
-	x86_op(&t->e, X86_ADD | X86_W, RCX, HART(tlb));
-	x86_op(&t->e, X86_CMP | X86_W, RDX, x86_m(RCX, tag));
+	x86_op(&t->e, X86_CMP | X86_W, RDX, x86_mx(HOST_TLB, RCX, 0, tag));
 	return x86_jcc(&t->e, CC_NE);
+}
+
+/* After a hit: the address in `reg` becomes the host's. */
+static void emit_translate(struct tr *t, unsigned reg)
+{
+	x86_op(&t->e, X86_ADD | X86_W, reg,
+		x86_mx(HOST_TLB, RCX, 0, (int32_t)offsetof(struct rv_tlb_entry, addend)));
 }
 
 static uint8_t *emit_reservations(struct tr *t)
@@ -157,7 +163,7 @@ static void emit_single(struct tr *t)
 	else
 		x86_op(&t->e, X86_LEA | X86_W, RAX, x86_m(tr_in(t, d->rs1, RAX), d->imm));
 	missed = access_stub(t, emit_look(t, store, c->size, 0), c);
-	x86_op(&t->e, X86_ADD | X86_W, RAX, x86_m(RCX, offsetof(struct rv_tlb_entry, addend)));
+	emit_translate(t, RAX);
 	if (store)
 		reserved = access_stub(t, emit_reservations(t), c);
 	emit_access(t, x86_m(RAX, 0));
@@ -188,8 +194,7 @@ static void emit_group_look(struct tr *t)
 	tr_call_stub(t, emit_look(t, g->write, g->align, g->span), c)->resume = again;
 	if (base != HOST_GROUP)
 		x86_op(&t->e, X86_MOV_LOAD | X86_W, HOST_GROUP, x86_r(base));
-	x86_op(&t->e, X86_ADD | X86_W, HOST_GROUP,
-		x86_m(RCX, offsetof(struct rv_tlb_entry, addend)));
+	emit_translate(t, HOST_GROUP);
 }
 
 static void emit_member(struct tr *t)
@@ -225,4 +230,71 @@ void tr_memory(struct tr *t)
 		emit_member(t);
 	else
 		emit_single(t);
+}
+
+/* ---- atomics ------------------------------------------------------------------------------- */
+
+/* The old value ends up in rdx or rax. rax: the host address. */
+static unsigned emit_exchange(struct tr *t, unsigned opcode, unsigned size)
+{
+	tr_get(t, RDX, t->in->d.rs2);
+	x86_lock(&t->e);
+	x86_op(&t->e, opcode | size, RDX, x86_m(RAX, 0));
+	return RDX;
+}
+
+static unsigned emit_swap_loop(struct tr *t, unsigned opcode, unsigned size)
+{
+	const struct rv_insn *d = &t->in->d;
+
+	x86_op(&t->e, X86_MOV_LOAD | X86_W, RCX, x86_r(RAX));
+	x86_op(&t->e, X86_MOV_LOAD | size, RAX, x86_m(RCX, 0));
+	const uint8_t *again = t->e.at;
+	x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, x86_r(RAX));
+	if (d->rs2 == 0 && opcode == X86_AND)
+		x86_mov_i(&t->e, RDX, 0);
+	else if (d->rs2 != 0)
+		x86_op(&t->e, opcode | X86_W, RDX, tr_x(d->rs2));
+	x86_lock(&t->e);
+	x86_op(&t->e, X86_CMPXCHG | size, RDX, x86_m(RCX, 0));
+	x86_jcc_to(&t->e, CC_NE, again);
+	return RAX;
+}
+
+static const struct {
+	unsigned (*emit)(struct tr *t, unsigned opcode, unsigned size);
+	unsigned opcode;
+} atomics[RV_OP_N] = {
+	[RV_OP_amoswap_w] = {emit_exchange, X86_XCHG},
+	[RV_OP_amoswap_d] = {emit_exchange, X86_XCHG},
+	[RV_OP_amoadd_w] = {emit_exchange, X86_XADD},
+	[RV_OP_amoadd_d] = {emit_exchange, X86_XADD},
+	[RV_OP_amoxor_w] = {emit_swap_loop, X86_XOR},
+	[RV_OP_amoxor_d] = {emit_swap_loop, X86_XOR},
+	[RV_OP_amoand_w] = {emit_swap_loop, X86_AND},
+	[RV_OP_amoand_d] = {emit_swap_loop, X86_AND},
+	[RV_OP_amoor_w] = {emit_swap_loop, X86_OR},
+	[RV_OP_amoor_d] = {emit_swap_loop, X86_OR},
+};
+
+bool tr_atomic(struct tr *t)
+{
+	const struct rv_insn *d = &t->in->d;
+	bool wide = d->rm == 3; /* funct3 */
+
+	if (atomics[d->op].emit == NULL)
+		return false;
+	const struct code_call *c = tr_call(t, op_atomic);
+	tr_get(t, RAX, d->rs1);
+	struct stub *missed = tr_call_stub(t, emit_look(t, true, wide ? 8 : 4, 0), c);
+	emit_translate(t, RAX);
+	struct stub *reserved = tr_call_stub(t, emit_reservations(t), c);
+	unsigned old = atomics[d->op].emit(t, atomics[d->op].opcode, wide ? X86_W : 0);
+	if (d->rd != RV_REG_SINK) {
+		unsigned dst = tr_dst(d->rd, RAX);
+		x86_op(&t->e, wide ? X86_MOV_LOAD | X86_W : X86_MOVSXD, dst, x86_r(old));
+		tr_put(t, d->rd, dst);
+	}
+	missed->resume = reserved->resume = t->e.at;
+	return true;
 }

@@ -131,6 +131,7 @@ static inline struct x86_rm x86_rip(const uint8_t *target)
 #define X86_CMOV(cc)   (X86_MAP_0F | 0x40u | (cc))
 #define X86_XADD       (X86_MAP_0F | 0xc1u)
 #define X86_XCHG       0x87u
+#define X86_CMPXCHG    (X86_MAP_0F | 0xb1u) /* rax: what is expected, then what was there */
 
 void x86_op(struct x86 *e, unsigned opcode, unsigned reg, struct x86_rm rm);
 /* The same with an immediate byte behind it. */
