@@ -68,6 +68,7 @@ enum rv_satp_mode { RV_SATP_BARE = 0, RV_SATP_SV39 = 8, RV_SATP_SV48 = 9 };
 #define RV_PTE_W         UINT64_C(0x4)
 #define RV_PTE_X         UINT64_C(0x8)
 #define RV_PTE_U         UINT64_C(0x10)
+#define RV_PTE_G         UINT64_C(0x20)
 #define RV_PTE_A         UINT64_C(0x40)
 #define RV_PTE_D         UINT64_C(0x80)
 #define RV_PTE_PPN_SHIFT 10

@@ -131,6 +131,7 @@ static void hart_start(struct vcpu *v, uint64_t pc, uint64_t opaque)
 	h->stip = false;
 	h->res_size = 0;
 	vcpu_res_drop(v->env.group, v->cfg.slot);
+	h->s_not_global = false;
 	rv_tlb_drop_all(&h->mmu);
 	rv_mmu_update(h);
 	vcpu_look_up(v);
@@ -304,6 +305,7 @@ int vcpu_rv64_set_state(struct vcpu *v, const struct vcpu_state_rv64 *s)
 		atomic_fetch_or(&v->flags, VCPU_FLAG_HSM);
 	h->leave = false;
 	h->res_size = 0;
+	h->s_not_global = false;
 	rv_tlb_drop_all(&h->mmu);
 	rv_mmu_update(h);
 	return 0;

@@ -38,7 +38,7 @@ struct rv_hart {
 	uint64_t fetch_limit;
 	const uint8_t *fetch_host;
 	struct rv_tlb_entry *tlb; /* of the current privilege and SUM */
-	uint64_t tlb_ctx;         /* of the current address space */
+	uint64_t tlb_ctx;         /* of the current address space, for that view */
 	uint64_t f[32];
 	uint64_t sstatus; /* without SD and UXL */
 	uint32_t frm, fflags;
@@ -73,6 +73,8 @@ struct rv_hart {
 	struct rv_jc_entry jc[RV_JC_ENTRIES];
 
 	struct rv_tlb mmu;
+	uint64_t ctx_s, ctx_space; /* contexts of the supervisor's view, and of the others */
+	bool s_not_global;         /* they have to be the same */
 	struct rv_insn near[RV_DCACHE_NEAR];
 	struct rv_insn far[RV_DCACHE_FAR];
 };

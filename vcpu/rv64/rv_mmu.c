@@ -7,6 +7,7 @@
 struct leaf {
 	uint64_t pa;
 	uint64_t bytes; /* of the leaf */
+	bool global;
 	bool may[RV_ACCESS_N];
 };
 
@@ -46,19 +47,41 @@ static enum rv_view view_of(const struct rv_hart *h, enum rv_access access)
 	return access == RV_EXEC && h->priv == RV_PRIV_S ? RV_VIEW_S : data_view(h);
 }
 
+/*
+ * A supervisor without SUM sees its own pages only, and kernels map those alike in all address
+ * spaces. So this view has one context for all, until a page without G turns up in it.
+ */
+static uint64_t view_ctx(const struct rv_hart *h, enum rv_view view)
+{
+	return view == RV_VIEW_S ? h->ctx_s : h->ctx_space;
+}
+
+uint64_t rv_mmu_fetch_ctx(const struct rv_hart *h)
+{
+	return view_ctx(h, view_of(h, RV_EXEC));
+}
+
 void rv_mmu_update_view(struct rv_hart *h)
 {
 	h->tlb = h->mmu.table[data_view(h)];
+	h->tlb_ctx = view_ctx(h, data_view(h));
 	h->fetch_limit = 0;
 	rv_jit_context(h);
 }
 
 void rv_mmu_update(struct rv_hart *h)
 {
-	uint64_t wipes = h->mmu.wipes;
+	uint64_t before = h->mmu.wipes, wipes;
 
-	h->tlb_ctx = rv_tlb_context(&h->mmu, satp_mode(h), satp_asid(h));
-	if (h->mmu.wipes != wipes)
+	/* Taking the second may wipe the first away, but not twice in a row. */
+	do {
+		wipes = h->mmu.wipes;
+		h->ctx_s = rv_tlb_context(&h->mmu, satp_mode(h), RV_TLB_GLOBAL);
+		h->ctx_space = rv_tlb_context(&h->mmu, satp_mode(h), satp_asid(h));
+	} while (h->mmu.wipes != wipes);
+	if (h->s_not_global)
+		h->ctx_s = h->ctx_space;
+	if (wipes != before)
 		rv_jit_forget(h);
 	rv_mmu_update_view(h);
 }
@@ -173,12 +196,15 @@ static bool walk(struct rv_hart *h, uint64_t va, enum rv_access access, struct l
 		return rv_raise(h, page_fault(access), va);
 again:;
 	uint64_t table = (h->satp & RV_SATP_PPN_MASK) << PAGE_SHIFT;
+	out->global = false;
 	for (unsigned level = levels; level-- > 0;) {
 		uint64_t index = (va >> (PAGE_SHIFT + 9 * level)) & 511;
 		_Atomic uint64_t *at = (void *)rv_ram_at(h, table + index * 8, 8);
 		if (at == NULL)
 			return rv_raise(h, access_fault(access), va);
 		uint64_t pte = atomic_load_explicit(at, memory_order_relaxed);
+		/* "... implies that all mappings in the subsequent levels ... are global" */
+		out->global |= (pte & RV_PTE_G) != 0;
 		switch (pte_classify(pte, level, &out->bytes)) {
 		case WALK_PAGE_FAULT:
 			return rv_raise(h, page_fault(access), va);
@@ -209,7 +235,12 @@ static void tlb_fill(struct rv_hart *h, uint64_t va, enum rv_access access, cons
 {
 	enum rv_view view = view_of(h, access);
 	struct rv_tlb_entry *e = rv_tlb_slot(h->mmu.table[view], va);
-	uint64_t tag = (va & RV_PAGE_MASK) | h->tlb_ctx;
+
+	if (view == RV_VIEW_S && !leaf->global && !h->s_not_global) {
+		h->s_not_global = true;
+		rv_mmu_update(h);
+	}
+	uint64_t tag = (va & RV_PAGE_MASK) | view_ctx(h, view);
 
 	vcpu_count(&h->vcpu.counts.tlb_fills);
 	if (leaf->bytes > PAGE_BYTES && satp_mode(h) != RV_SATP_BARE)
@@ -232,10 +263,12 @@ static void tlb_fill(struct rv_hart *h, uint64_t va, enum rv_access access, cons
 static bool translate(
 	struct rv_hart *h, uint64_t va, enum rv_access access, uint64_t *pa, uint8_t **host)
 {
-	const struct rv_tlb_entry *e = rv_tlb_slot(h->mmu.table[view_of(h, access)], va);
-	struct leaf leaf = {.pa = va, .bytes = PAGE_BYTES, .may = {true, true, true}};
+	enum rv_view view = view_of(h, access);
+	const struct rv_tlb_entry *e = rv_tlb_slot(h->mmu.table[view], va);
+	struct leaf leaf = {
+		.pa = va, .bytes = PAGE_BYTES, .global = true, .may = {true, true, true}};
 
-	if (rv_tlb_hit(e, access, va & RV_PAGE_MASK, 1, h->tlb_ctx)) {
+	if (rv_tlb_hit(e, access, va & RV_PAGE_MASK, 1, view_ctx(h, view))) {
 		*host = rv_tlb_addr(e, va);
 		*pa = (uint64_t)(*host - rv_ram(h)->host) + rv_ram(h)->base.v;
 		return false;

@@ -13,6 +13,8 @@
 void rv_mmu_update_view(struct rv_hart *h);
 /* The address space has changed too, or translations were forgotten. */
 void rv_mmu_update(struct rv_hart *h);
+/* The context of instruction fetches (rv_tlb.h). */
+uint64_t rv_mmu_fetch_ctx(const struct rv_hart *h);
 void rv_mmu_fence(struct rv_hart *h, const struct vcpu_fence *f);
 
 /* Any alignment; sizes 1, 2, 4, 8; the value is zero-extended. */

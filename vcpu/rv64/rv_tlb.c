@@ -26,9 +26,9 @@ void rv_tlb_init(struct rv_tlb *t)
 
 uint64_t rv_tlb_context(struct rv_tlb *t, unsigned mode, unsigned asid)
 {
-	uint32_t key = (uint32_t)(mode << 16 | asid);
+	uint32_t key = (uint32_t)(mode << 17 | asid);
 
-	CHECK(mode < 16 && asid < 65536);
+	CHECK(mode < 16 && asid <= RV_TLB_GLOBAL);
 	/* The newest first: after a flush only new numbers are live. */
 	for (unsigned i = t->ctx_next; i-- > 0;)
 		if (t->ctx_live[i] && t->ctx_key[i] == key)
@@ -43,7 +43,7 @@ uint64_t rv_tlb_context(struct rv_tlb *t, unsigned mode, unsigned asid)
 void rv_tlb_drop_asid(struct rv_tlb *t, unsigned asid)
 {
 	for (unsigned i = 0; i < t->ctx_next; i++)
-		if ((t->ctx_key[i] & 0xffff) == asid)
+		if ((t->ctx_key[i] & 0x1ffff) == asid)
 			t->ctx_live[i] = false;
 }
 

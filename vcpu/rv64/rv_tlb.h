@@ -38,7 +38,7 @@ STATIC_CHECK(sizeof(struct rv_tlb_entry) == 32, "two entries fill a cache line")
 
 struct rv_tlb {
 	struct rv_tlb_entry table[RV_VIEW_N][RV_TLB_ENTRIES];
-	uint32_t ctx_key[RV_TLB_CTX_N]; /* mode << 16 | asid */
+	uint32_t ctx_key[RV_TLB_CTX_N]; /* mode << 17 | asid, or RV_TLB_GLOBAL */
 	bool ctx_live[RV_TLB_CTX_N];
 	uint32_t ctx_next; /* first number not yet given out since the tables were wiped */
 	/* Regions of 2 MiB and of 1 GiB (hashed) with entries from leaves of up to that size. */
@@ -56,7 +56,11 @@ static inline unsigned rv_tlb_index(uint64_t va)
 
 /* Context of all: the vCPU's thread. */
 void rv_tlb_init(struct rv_tlb *t);
-/* The context for (mode, asid), in tag position. May wipe the tables. */
+/*
+ *  The context for (mode, asid), in tag position. May wipe the tables. RV_TLB_GLOBAL in place of an
+ *  ASID: what is mapped alike in all spaces, and survives rv_tlb_drop_asid.
+ */
+#define RV_TLB_GLOBAL 0x10000u
 uint64_t rv_tlb_context(struct rv_tlb *t, unsigned mode, unsigned asid);
 /* Forget contexts; the caller takes a new one with rv_tlb_context. */
 void rv_tlb_drop_asid(struct rv_tlb *t, unsigned asid);

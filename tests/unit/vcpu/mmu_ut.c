@@ -173,6 +173,45 @@ UT_TEST(an_old_translation_lives_until_its_fence)
 	}
 }
 
+static void asid(struct rv_hart *h, uint64_t n)
+{
+	uint64_t old;
+	UT_OK(rv_csr_access(h, 0x180, RV_CSR_WRITE, UINT64_MAX,
+		(uint64_t)RV_SATP_SV39 << 60 | n << RV_SATP_ASID_SHIFT | ROOT >> 12, &old));
+}
+
+UT_TEST(global_pages_of_the_supervisor_are_one_for_all_spaces)
+{
+	struct vcpu_fence f = {.kind = VCPU_FENCE_VMA_ASID, .bytes = UINT64_MAX, .asid = 2};
+	struct rv_hart *h = hart(entry(RIG_DATA, V | R | W | A | D | RV_PTE_G));
+	uint64_t v, fills;
+
+	UT_CHECK(!rv_mmu_load(h, VA, 8, &v));
+	fills = atomic_load(&h->vcpu.counts.tlb_fills);
+	asid(h, 2);
+	rv_mmu_fence(h, &f);
+	UT_CHECK(!rv_mmu_load(h, VA, 8, &v));
+	UT_EQ(atomic_load(&h->vcpu.counts.tlb_fills), fills);
+	f.kind = VCPU_FENCE_VMA;
+	rv_mmu_fence(h, &f);
+	UT_CHECK(!rv_mmu_load(h, VA, 8, &v));
+	UT_EQ(atomic_load(&h->vcpu.counts.tlb_fills), fills + 1);
+}
+
+UT_TEST(pages_that_are_not_global_belong_to_their_space)
+{
+	struct rv_hart *h = hart(entry(RIG_DATA, V | R | W | A | D | RV_PTE_G));
+	uint64_t v;
+
+	*rig_at(LOW + 8) = entry(RIG_DATA, V | R | A | D);
+	UT_CHECK(!rv_mmu_load(h, VA, 8, &v));
+	UT_CHECK(!rv_mmu_load(h, VA + 4096, 8, &v));
+	asid(h, 2);
+	/* Another space may have nothing there. */
+	*rig_at(LOW + 8) = 0;
+	faults(h, rv_mmu_load(h, VA + 4096, 8, &v), RV_CAUSE_LOAD_PAGE, VA + 4096);
+}
+
 UT_TEST(tables_and_pages_outside_memory)
 {
 	struct rv_hart *h = hart(entry(UINT64_C(0x300000000), V | R | W | X | A | D));

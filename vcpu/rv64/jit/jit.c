@@ -380,7 +380,7 @@ enum rv_jit_exit rv_jit_enter(struct rv_hart *h, const void *code)
 void rv_jit_context(struct rv_hart *h)
 {
 	STATIC_CHECK(RV_TLB_CTX_N * 2 <= 1u << (60 - CONTEXT_SHIFT), "contexts fit");
-	h->jit_ctx = (h->tlb_ctx >> RV_TLB_CTX_SHIFT << 1 | (h->priv == RV_PRIV_U ? 1 : 0))
+	h->jit_ctx = (rv_mmu_fetch_ctx(h) >> RV_TLB_CTX_SHIFT << 1 | (h->priv == RV_PRIV_U ? 1 : 0))
 		     << CONTEXT_SHIFT;
 	h->jit_site = 0;
 	h->jit_maps++;
