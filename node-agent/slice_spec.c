@@ -98,7 +98,7 @@ static int take_parts(struct slice *s)
 	return 0;
 }
 
-/* One of "jit=on", "jit=off", "cache=SIZE", "threshold=N". */
+/* One of "jit=on", "jit=off", "cache=SIZE", "threshold=N", "perf-map=on". */
 static int take_engine_option(struct slice *s, const char *option)
 {
 	struct vcpu_cfg *like = &s->vcpu_like;
@@ -107,6 +107,10 @@ static int take_engine_option(struct slice *s, const char *option)
 
 	if (strcmp(option, "jit=on") == 0 || strcmp(option, "jit=off") == 0) {
 		like->jit = strcmp(option, "jit=on") == 0;
+		return 0;
+	}
+	if (strcmp(option, "perf-map=on") == 0) {
+		like->jit_perf_map = true;
 		return 0;
 	}
 	if (strncmp(option, "cache=", 6) == 0) {
@@ -127,7 +131,7 @@ static int take_engine_option(struct slice *s, const char *option)
 	}
 	return refuse(s,
 		"engine option '%s' is not known; there are: jit=on, jit=off, cache=SIZE, "
-		"threshold=N",
+		"threshold=N, perf-map=on",
 		option);
 }
 

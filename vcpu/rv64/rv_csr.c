@@ -276,15 +276,16 @@ static int read_stopi(struct rv_hart *h, uint64_t *out)
 /* ---- the table ----------------------------------------------------------------------------- */
 
 struct csr {
-	uint16_t number;
 	const char *name;
 	int (*read)(struct rv_hart *h, uint64_t *out);
 	int (*modify)(struct rv_hart *h, uint64_t clear, uint64_t set);
 };
 
-static const struct csr table[] = {
-#define CSR(number, name)    {number, #name, read_##name, modify_##name},
-#define CSR_RO(number, name) {number, #name, read_##name, NULL},
+#define CSR_NUMBERS 0x1000u
+
+static const struct csr table[CSR_NUMBERS] = {
+#define CSR(number, name)    [number] = {#name, read_##name, modify_##name},
+#define CSR_RO(number, name) [number] = {#name, read_##name, NULL},
 #include "vcpu/rv64/rv_csr.def"
 #undef CSR
 #undef CSR_RO
@@ -292,10 +293,7 @@ static const struct csr table[] = {
 
 static const struct csr *find(unsigned number)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (table[i].number == number)
-			return &table[i];
-	return NULL;
+	return number < CSR_NUMBERS && table[number].name != NULL ? &table[number] : NULL;
 }
 
 const char *rv_csr_name(unsigned number)

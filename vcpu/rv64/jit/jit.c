@@ -2,11 +2,15 @@
 #include "vcpu/rv64/jit/jit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "vcpu/rv64/jit/tr.h"
 #include "vcpu/rv64/rv_mmu.h"
 
@@ -46,6 +50,7 @@ struct rv_jit {
 	uint64_t epoch;
 	uint64_t link_pc; /* where the jump at rv_hart.jit_site wants to go */
 	unsigned threshold;
+	int perf_map; /* descriptor, -1: none */
 	/* Pages that the jump cache may have entries for, by a hash of their address. */
 	uint64_t mapped[MAPPED_BITS / 64];
 	struct block *block[BLOCK_BUCKETS];
@@ -78,6 +83,28 @@ static void look_at_host(struct host_features *has)
 	};
 }
 
+/* One file for all vCPUs of the process, appended to a line at a time. */
+static int perf_map_open(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)getpid());
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		log_warn(vcpu, "cannot write %s: %m; perf will not name guest code", path);
+	return fd;
+}
+
+static void perf_map_add(const struct rv_jit *j, const struct block *b, size_t bytes)
+{
+	char line[96];
+	int n = snprintf(line, sizeof(line), "%lx %zx guest %#lx\n",
+		(unsigned long)(uintptr_t)code_exec(&j->mem, b->code), bytes, (unsigned long)b->va);
+
+	if (write(j->perf_map, line, (size_t)n) != n)
+		log_debug(vcpu, "a line of the perf map is lost: %m");
+}
+
 int rv_jit_create(struct rv_hart *h)
 {
 	const struct vcpu_cfg *cfg = &h->vcpu.cfg;
@@ -103,6 +130,7 @@ int rv_jit_create(struct rv_hart *h)
 	j->code_at = j->mem.write + (j->fixed.end - j->mem.write);
 	j->notes_at = j->notes;
 	j->notes_end = j->notes + bytes * NOTES_PER_CODE;
+	j->perf_map = cfg->jit_perf_map ? perf_map_open() : -1;
 	j->threshold = cfg->jit_threshold != 0 ? cfg->jit_threshold : THRESHOLD_DEFAULT;
 	look_at_host(&j->tr.has);
 	h->jit_live = &h->vcpu.env.group->live;
@@ -125,6 +153,8 @@ void rv_jit_destroy(struct rv_hart *h)
 	if (j == NULL)
 		return;
 	h->jit = NULL;
+	if (j->perf_map >= 0)
+		close(j->perf_map);
 	munmap(j->notes, (size_t)(j->notes_end - j->notes));
 	code_mem_unmap(&j->mem);
 	free(j);
@@ -291,6 +321,8 @@ static struct block *translate(struct rv_hart *h, uint64_t va, uint64_t pa, cons
 	j->notes_at = (uint8_t *)t->calls;
 	(void)note(j, 0);
 	CHECK((size_t)(t->e.at - j->code_at) <= REGION_INSNS * TR_INSN_BYTES);
+	if (j->perf_map >= 0)
+		perf_map_add(j, b, (size_t)(t->e.at - j->code_at));
 	j->code_at += (t->e.at - j->code_at + 15) & ~15;
 
 	struct block **bucket = block_bucket(j, va, pa);

@@ -279,7 +279,7 @@ static void emit_insn(struct tr *t)
 		t->pending++;
 		break;
 	case KIND_HELPER:
-		if (!tr_atomic(t))
+		if (!tr_atomic(t) && !tr_csr(t))
 			tr_helper(t);
 		t->pending++;
 		break;

@@ -123,6 +123,7 @@ void tr_memory(struct tr *t);
 /* The floating-point unit is on and dirty, and frm is 0; else the interpreter goes on here. */
 void tr_fp_on(struct tr *t);
 bool tr_atomic(struct tr *t);
+bool tr_csr(struct tr *t);
 void tr_helper(struct tr *t);
 
 /* ops.c */

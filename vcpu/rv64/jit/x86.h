@@ -115,6 +115,7 @@ static inline struct x86_rm x86_rip(const uint8_t *target)
 #define X86_LEA        0x8du
 #define X86_ADD        0x03u
 #define X86_OR         0x0bu
+#define X86_OR8        (0x0au | X86_BYTE)
 #define X86_AND        0x23u
 #define X86_SUB        0x2bu
 #define X86_XOR        0x33u
@@ -173,6 +174,8 @@ void x86_cdq(struct x86 *e, bool w); /* sign of (r|e)ax into (r|e)dx */
 void x86_bswap(struct x86 *e, unsigned reg);
 void x86_bit_i(
 	struct x86 *e, unsigned which, unsigned reg, unsigned bit); /* 4 bt 5 bts 6 btr 7 btc */
+/* As an opcode, for a byte in memory. */
+#define X86_SETCC_M(cc) (X86_MAP_0F | 0x90u | (cc))
 void x86_setcc(struct x86 *e, enum x86_cc cc, unsigned reg);
 
 /* The shortest move of a constant. Leaves the flags alone. */
