@@ -109,6 +109,7 @@ struct vcpu_cfg {
 	/* Of the translator; 0: defaults. */
 	uint64_t jit_cache_bytes; /* for translated code, of this vCPU */
 	unsigned jit_threshold;   /* arrivals at an address before it is translated */
+	bool jit_baseline;        /* use nothing that is not in every x86-64 processor */
 	bool jit_perf_map;        /* say what is where in /tmp/perf-PID.map, as perf reads it */
 };
 #define VCPU_JIT_CACHE_MIN     (UINT64_C(128) << 10)

@@ -308,6 +308,7 @@ int vcpu_rv64_set_state(struct vcpu *v, const struct vcpu_state_rv64 *s)
 	h->s_not_global = false;
 	rv_tlb_drop_all(&h->mmu);
 	rv_mmu_update(h);
+	rv_jit_fence_i(h); /* its memory may be another's */
 	return 0;
 }
 

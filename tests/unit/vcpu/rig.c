@@ -129,6 +129,9 @@ void rig_up(void)
 		.group = rig.group};
 	for (unsigned i = 0; i < RIG_HARTS; i++) {
 		struct vcpu_cfg cfg = {.id = {(uint16_t)i}, .slot = i, .svadu = true};
+		cfg.jit = i == RIG_TRANSLATED || i == RIG_BASELINE;
+		cfg.jit_baseline = i == RIG_BASELINE;
+		cfg.jit_threshold = 1;
 		CHECK(vcpu_rv64_create(&cfg, &rig.env, &rig.v[i]) == 0);
 		rig.h[i] = rv_hart_of(rig.v[i]);
 	}

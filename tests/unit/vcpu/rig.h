@@ -8,11 +8,14 @@
 /*
  *  Harts on 16 MiB of plain memory with an environment that notes what it is asked. One at a time.
  */
-#define RIG_HARTS     4
-#define RIG_RAM_BYTES (UINT64_C(16) << 20)
-#define RIG_CODE      (RV64_RAM_BASE + 0x200000)
-#define RIG_DATA      (RV64_RAM_BASE + 0x400000)
-#define RIG_TABLES    (RV64_RAM_BASE + 0x800000)
+#define RIG_HARTS 4
+/* Harts that translate, at the first arrival, the second for any x86-64; the others interpret. */
+#define RIG_TRANSLATED 1
+#define RIG_BASELINE   2
+#define RIG_RAM_BYTES  (UINT64_C(16) << 20)
+#define RIG_CODE       (RV64_RAM_BASE + 0x200000)
+#define RIG_DATA       (RV64_RAM_BASE + 0x400000)
+#define RIG_TABLES     (RV64_RAM_BASE + 0x800000)
 /* The environment has one device: a 64-bit register that keeps what is stored. Reads from the next
  * one fail. */
 #define RIG_DEV     UINT64_C(0x10000000)

@@ -16,6 +16,7 @@ tests_unit_vcpu_vcpu_ut_SOURCES = \
 	tests/unit/vcpu/hart_ut.c \
 	tests/unit/vcpu/imsic_ut.c \
 	tests/unit/vcpu/interp_ut.c \
+	tests/unit/vcpu/jit_ut.c \
 	tests/unit/vcpu/mmio_ut.c \
 	tests/unit/vcpu/mmu_ut.c \
 	tests/unit/vcpu/rig.c tests/unit/vcpu/rig.h \

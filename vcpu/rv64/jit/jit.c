@@ -132,7 +132,8 @@ int rv_jit_create(struct rv_hart *h)
 	j->notes_end = j->notes + bytes * NOTES_PER_CODE;
 	j->perf_map = cfg->jit_perf_map ? perf_map_open() : -1;
 	j->threshold = cfg->jit_threshold != 0 ? cfg->jit_threshold : THRESHOLD_DEFAULT;
-	look_at_host(&j->tr.has);
+	if (!cfg->jit_baseline)
+		look_at_host(&j->tr.has);
 	h->jit_live = &h->vcpu.env.group->live;
 	h->jit = j;
 	jump_cache_clear(h);

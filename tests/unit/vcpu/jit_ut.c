@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The translator beside the interpreter: random programs of all instructions that compute, access
+ * memory, branch forwards and loop, on hart 0 (interpreted) and a hart that translates from the
+ * first arrival, from the same state. Everything must end alike: registers, traps, counts, memory.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "tests/unit/vcpu/rig.h"
+#include "vcpu/rv64/rv_mmu.h"
+
+#define PROGRAMS   3000 /* and twenty times as many in the long form */
+#define INSNS      48
+#define DATA_BYTES 16384u
+#define SAVE       (RIG_DATA + DATA_BYTES)
+#define HANDLER    (RIG_CODE + 0x10000)
+
+static uint64_t state, executed;
+
+static void before(void)
+{
+	rig_up();
+	rv_decode_init();
+}
+
+UT_SUITE_WITH(jit, before, rig_down);
+
+static uint32_t rnd(uint32_t below)
+{
+	state = state * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return (uint32_t)(state >> 33) % below;
+}
+
+static uint64_t rnd64(void)
+{
+	uint64_t high = (uint64_t)rnd(UINT32_C(1) << 31) << 33;
+	return high ^ (uint64_t)rnd(UINT32_C(1) << 31) << 16 ^ rnd(UINT32_C(1) << 31);
+}
+
+/* ---- programs ------------------------------------------------------------------------------ */
+
+/* Registers that programs never write: the loop's counter, pointers, and where the end saves. */
+#define COUNTER 31u
+#define SAVER   3u
+static const uint8_t pointers[] = {2, 8, 9, 20};
+
+static bool may_write(unsigned rd)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(pointers); i++)
+		if (rd == pointers[i])
+			return false;
+	return rd != COUNTER && rd != SAVER;
+}
+
+static bool computes(enum rv_op op)
+{
+	switch (op) {
+	case RV_OP_illegal:
+	case RV_OP_jal:
+	case RV_OP_jalr:
+	case RV_OP_beq:
+	case RV_OP_bne:
+	case RV_OP_blt:
+	case RV_OP_bge:
+	case RV_OP_bltu:
+	case RV_OP_bgeu:
+	case RV_OP_ecall:
+	case RV_OP_sret:
+	case RV_OP_wfi:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* CSRs whose values do not depend on when the hart looked up. */
+static uint32_t with_csr(uint32_t word)
+{
+	static const uint16_t numbers[] = {1, 2, 3, 0x100, 0x140, 0x141, 0x142, 0x143, 0xc02};
+	return (word & 0xfffff) | (uint32_t)numbers[rnd(ARRAY_SIZE(numbers))] << 20;
+}
+
+static bool accesses(enum rv_format fmt)
+{
+	switch (fmt) {
+	case RV_FMT_L:
+	case RV_FMT_S:
+	case RV_FMT_FL:
+	case RV_FMT_FS:
+	case RV_FMT_AMO:
+	case RV_FMT_LR:
+	case RV_FMT_CBO:
+	case RV_FMT_CL_W:
+	case RV_FMT_CL_D:
+	case RV_FMT_CFL_D:
+	case RV_FMT_CS_W:
+	case RV_FMT_CS_D:
+	case RV_FMT_CFS_D:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A base that points to memory; often an offset that keeps it aligned. */
+static uint32_t with_pointer(uint32_t word)
+{
+	if (rv_word_is_compressed(word))
+		return (word & ~(7u << 7)) | rnd(2) << 7; /* s0, s1 */
+	word = (word & ~(31u << 15)) | (uint32_t)pointers[rnd(ARRAY_SIZE(pointers))] << 15;
+	if ((word & 0x7f) == 0x03 || (word & 0x7f) == 0x07) /* loads: bits 31:20 */
+		return rnd(8) == 0 ? word : word & ~(UINT32_C(7) << 20);
+	if ((word & 0x7f) == 0x23 || (word & 0x7f) == 0x27) /* stores: low bits in 11:7 */
+		return rnd(8) == 0 ? word : word & ~(UINT32_C(7) << 7);
+	return word;
+}
+
+static uint32_t random_insn(void)
+{
+	for (;;) {
+		enum rv_op id = (enum rv_op)(1 + rnd(RV_OP_N - 1));
+		const struct rv_row *row = rv_row(id);
+		uint32_t word = row->match | (rnd(UINT32_C(1) << 31) << 1 & ~row->mask);
+		struct rv_insn d;
+
+		if (rv_word_is_compressed(word))
+			word &= 0xffff;
+		if (!computes(row->op))
+			continue;
+		if (row->fmt == RV_FMT_CSR || row->fmt == RV_FMT_CSRI)
+			word = with_csr(word);
+		rv_decode(word, &d);
+		if (d.op != RV_OP_illegal && accesses(row->fmt) && rnd(24) != 0)
+			word = with_pointer(word);
+		rv_decode(word, &d);
+		if (d.op != RV_OP_illegal && may_write(d.rd) &&
+			(d.op != RV_OP_ebreak || rnd(8) == 0))
+			return word;
+	}
+}
+
+static uint32_t branch(unsigned how, unsigned rs1, unsigned rs2, int32_t by)
+{
+	uint32_t o = (uint32_t)by;
+
+	return 0x63 | how << 12 | rs1 << 15 | rs2 << 20 | (o >> 12 & 1) << 31 |
+	       (o >> 5 & 63) << 25 | (o >> 1 & 15) << 8 | (o >> 11 & 1) << 7;
+}
+
+struct program {
+	uint32_t word[INSNS];
+	uint16_t at[INSNS + 1];
+};
+
+static unsigned length(uint32_t word)
+{
+	return rv_word_is_compressed(word) ? 2 : 4;
+}
+
+/* A loop in the middle, forward branches anywhere. */
+static void make(struct program *p)
+{
+	static const uint8_t how[] = {0, 1, 4, 5, 6, 7};
+	unsigned head = 4 + rnd(INSNS / 3), tail = head + 3 + rnd(INSNS / 3);
+	bool jump[INSNS];
+
+	p->at[0] = 0;
+	for (unsigned i = 0; i < INSNS; i++) {
+		jump[i] = rnd(7) == 0 && i != head - 1 && i != tail && i != tail + 1;
+		p->word[i] = jump[i] ? 0x63 : random_insn();
+		if (i == head - 1)
+			p->word[i] = I_ADDI(COUNTER, 0, 1 + rnd(5));
+		else if (i == tail)
+			p->word[i] = I_ADDI(COUNTER, COUNTER, -1);
+		else if (i == tail + 1)
+			p->word[i] = 0x63;
+		p->at[i + 1] = (uint16_t)(p->at[i] + length(p->word[i]));
+	}
+	for (unsigned i = 0; i < INSNS; i++) {
+		unsigned to = i + 1 + rnd(INSNS - i);
+		to += to == tail + 1; /* past the count it would never end */
+		if (jump[i])
+			p->word[i] = branch(how[rnd(6)], rnd(32), rnd(32), p->at[to] - p->at[i]);
+	}
+	p->word[tail + 1] = branch(1, COUNTER, 0, p->at[head] - p->at[tail + 1]);
+}
+
+/* At `gpa`, and behind it an ebreak: every end is a trap. */
+static void put(const struct program *p, uint64_t gpa)
+{
+	static const uint32_t ebreak = 0x100073;
+	uint8_t *to = rig.ram.host + (gpa - RV64_RAM_BASE);
+
+	for (unsigned i = 0; i < INSNS; i++)
+		memcpy(to + p->at[i], &p->word[i], length(p->word[i]));
+	memcpy(to + p->at[INSNS], &ebreak, sizeof(ebreak));
+}
+
+/* Save what the shutdown overwrites, then shut down. */
+static void put_handler(void)
+{
+	static const uint32_t words[] = {0x00a1b023, 0x00b1b423, 0x0101b823,
+		0x0111bc23, /* sd a0, 0(gp); a1, 8; a6, 16; a7, 24 */
+		I_LUI(17, 0x53525), I_ADDI(17, 17, 0x354), I_ADDI(16, 0, 0), I_ADDI(10, 0, 0),
+		I_ADDI(11, 0, 0), I_ECALL};
+	memcpy(rig_at(HANDLER), words, sizeof(words));
+}
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+static void choose(struct vcpu_state_rv64 *s, uint64_t pc)
+{
+	static const uint64_t odd[] = {0, 1, UINT64_MAX, INT64_MAX, UINT64_C(1) << 63, INT32_MIN,
+		UINT64_C(0x7ff0000000000000), UINT64_C(0x7ff8000000000001),
+		UINT64_C(0xffffffff7f800001), UINT64_C(0xffffffff3f800000),
+		UINT64_C(0x3ff0000000000000)};
+
+	memset(s, 0, sizeof(*s));
+	for (unsigned i = 1; i < 32; i++)
+		s->x[i] = rnd(3) == 0 ? odd[rnd(ARRAY_SIZE(odd))] : rnd64();
+	for (unsigned i = 0; i < 32; i++) {
+		s->f[i] = rnd(2) == 0 ? odd[rnd(ARRAY_SIZE(odd))] : rnd64();
+		if (rnd(2) == 0)
+			s->f[i] |= UINT64_C(0xffffffff00000000);
+	}
+	/* Aligned, odd, near the end of a page, at a device. */
+	for (unsigned i = 0; i < ARRAY_SIZE(pointers); i++)
+		s->x[pointers[i]] = RIG_DATA + rnd(2) * PAGE_BYTES + 2048 + rnd(128) * 8;
+	s->x[pointers[rnd(ARRAY_SIZE(pointers))]] += rnd(3) == 0 ? rnd(8) : 0;
+	if (rnd(3) == 0)
+		s->x[pointers[rnd(ARRAY_SIZE(pointers))]] = RIG_DATA + PAGE_BYTES - rnd(16);
+	if (rnd(8) == 0)
+		s->x[pointers[rnd(ARRAY_SIZE(pointers))]] = RIG_DEV;
+	s->x[COUNTER] = 3;
+	s->x[SAVER] = SAVE;
+	s->pc = pc;
+	s->stvec = HANDLER;
+	s->priv = RV_PRIV_S;
+	s->sstatus = rnd(16) == 0 ? 0 : rnd(8) == 0 ? 0x2000 : RV_SSTATUS_FS_DIRTY;
+	s->fcsr = rnd(4) == 0 ? rnd(256) : 0;
+	s->scounteren = 7;
+	s->stimecmp = UINT64_MAX;
+	s->hsm = VCPU_STARTED;
+	if (rnd(2) == 0) { /* the same addresses, through tables; no devices */
+		*rig_at(RIG_TABLES + 16) = RV64_RAM_BASE >> 2 | 0xef;
+		s->satp = UINT64_C(8) << 60 | RIG_TABLES >> 12;
+	}
+}
+
+static void fill(uint64_t seed)
+{
+	uint64_t *to = rig_at(RIG_DATA);
+
+	for (unsigned i = 0; i < DATA_BYTES / 8; i++)
+		to[i] = seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+	memset(rig_at(SAVE), 0, 32);
+	rig.dev = 0x55;
+}
+
+static void run(unsigned hart, const struct vcpu_state_rv64 *from, struct vcpu_state_rv64 *to)
+{
+	UT_OK(vcpu_rv64_set_state(rig.v[hart], from));
+	vcpu_run(rig.v[hart]);
+	UT_OK(vcpu_rv64_get_state(rig.v[hart], to));
+}
+
+static bool same(const char *what, uint64_t seed, const void *a, const void *b, size_t bytes)
+{
+	const uint64_t *x = a, *y = b;
+
+	if (memcmp(a, b, bytes) == 0)
+		return true;
+	for (size_t i = 0; i < bytes / 8; i++)
+		if (x[i] != y[i])
+			printf("seed %lu: %s, word %zu: %#lx interpreted, %#lx translated\n",
+				(unsigned long)seed, what, i, (unsigned long)x[i],
+				(unsigned long)y[i]);
+	return false;
+}
+
+static void dump(const struct program *p)
+{
+	char text[64];
+
+	for (unsigned i = 0; i < INSNS; i++) {
+		rv_disas(p->word[i], p->at[i], text, sizeof(text));
+		printf("%4x: %s\n", p->at[i], text);
+	}
+}
+
+static bool one(uint64_t seed, unsigned translated)
+{
+	static uint8_t memory[DATA_BYTES + 32];
+	struct vcpu_state_rv64 s, a, b;
+	struct program p;
+
+	state = seed;
+	uint64_t pc = RIG_CODE + rnd(2) * (4096 - 100) + rnd(64) * 2;
+	make(&p);
+	put(&p, pc);
+	put_handler();
+	choose(&s, pc);
+	fill(seed);
+	run(0, &s, &a);
+	memcpy(memory, rig_at(RIG_DATA), sizeof(memory));
+	uint64_t dev = rig.dev;
+	fill(seed);
+	run(translated, &s, &b);
+	executed += b.instret - s.instret;
+	bool ok = same("state", seed, &a, &b, sizeof(a) / 8 * 8);
+	ok &= same("memory", seed, memory, rig_at(RIG_DATA), sizeof(memory));
+	ok &= same("device", seed, &dev, &rig.dev, 8);
+	if (!ok)
+		dump(&p);
+	return ok;
+}
+
+static void compare(unsigned translated)
+{
+	const char *text = getenv("JIT_SEED");
+	uint64_t first = text != NULL ? strtoull(text, NULL, 0) : 1;
+	const char *longer = getenv("MB_LONG");
+	uint64_t n = text != NULL                          ? 1
+		     : longer != NULL && longer[0] != '\0' ? PROGRAMS * 20
+							   : PROGRAMS;
+	struct vcpu_stats st;
+
+	executed = 0;
+	for (uint64_t seed = first; seed < first + n; seed++)
+		if (!one(seed, translated)) {
+			UT_CHECK(!"the two differ; JIT_SEED=N repeats it");
+			return;
+		}
+	vcpu_stats_get(rig.v[translated], &st);
+	UT_CHECK(st.blocks >= n);
+	/* Programs that trap at once would show nothing. */
+	UT_CHECK(n == 1 || executed > n * INSNS / 2);
+}
+
+UT_TEST(random_programs_end_alike)
+{
+	compare(RIG_TRANSLATED);
+}
+
+UT_TEST(also_without_the_newer_instructions_of_the_host)
+{
+	compare(RIG_BASELINE);
+}
