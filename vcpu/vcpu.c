@@ -134,9 +134,11 @@ static bool take_batch(struct vcpu *v)
 		atomic_fetch_and(&v->flags, ~VCPU_FLAG_MAIL);
 	lk_unlock(&v->lock);
 
-	if (all)
+	if (all) {
+		v->engine->fence(v, &(struct vcpu_fence){.kind = VCPU_FENCE_I});
 		v->engine->fence(
 			v, &(struct vcpu_fence){.kind = VCPU_FENCE_VMA, .bytes = UINT64_MAX});
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		v->engine->fence(v, &batch[i].fence);
 		vcpu_count(&v->counts.fences);

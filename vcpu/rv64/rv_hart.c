@@ -53,7 +53,7 @@ bool rv_attention(struct rv_hart *h)
 	uint64_t retired = atomic_load_explicit(&v->retired, memory_order_relaxed);
 
 	/* First the word, then the flags: see vcpu_ops.h. */
-	atomic_store(&v->poll_at, retired + RV_POLL_INSNS);
+	atomic_store(&v->poll_at, retired + (h->jit != NULL ? RV_POLL_INSNS_JIT : RV_POLL_INSNS));
 	uint32_t flags = atomic_load(&v->flags);
 	if ((flags & VCPU_FLAG_KICK) != 0)
 		atomic_fetch_and(&v->flags, ~VCPU_FLAG_KICK);
@@ -134,6 +134,7 @@ static void hart_start(struct vcpu *v, uint64_t pc, uint64_t opaque)
 	h->s_not_global = false;
 	rv_tlb_drop_all(&h->mmu);
 	rv_mmu_update(h);
+	rv_jit_fence_i(h); /* nobody could have told a hart that was stopped */
 	vcpu_look_up(v);
 }
 
@@ -252,9 +253,9 @@ static bool state_possible(const struct vcpu_state_rv64 *s)
 	uint64_t mode = s->satp >> RV_SATP_MODE_SHIFT;
 
 	return s->x[0] == 0 && (s->pc & 1) == 0 && (s->sepc & 1) == 0 && s->priv <= RV_PRIV_S &&
-	       (s->sstatus & ~RV_SSTATUS_WRITE) == 0 && (s->sie & ~RV_IP_ALL) == 0 &&
-	       (s->stvec & 2) == 0 && s->scounteren <= 7 && (s->senvcfg & ~RV_ENVCFG_WRITE) == 0 &&
-	       (s->senvcfg & RV_ENVCFG_CBIE) != 0x20 &&
+	       s->instret <= INT64_MAX && (s->sstatus & ~RV_SSTATUS_WRITE) == 0 &&
+	       (s->sie & ~RV_IP_ALL) == 0 && (s->stvec & 2) == 0 && s->scounteren <= 7 &&
+	       (s->senvcfg & ~RV_ENVCFG_WRITE) == 0 && (s->senvcfg & RV_ENVCFG_CBIE) != 0x20 &&
 	       (mode == RV_SATP_BARE || mode == RV_SATP_SV39 || mode == RV_SATP_SV48) &&
 	       s->fcsr <= 0xff && s->siselect <= 0x1ff && s->ssip <= 1 &&
 	       s->hsm <= VCPU_START_PENDING && s->eidelivery <= 1 &&

@@ -16,8 +16,9 @@
 #define RV_DCACHE_FAR  16384u
 
 /* Instructions between two looks at the clock: how late a timer interrupt may be. */
-#define RV_POLL_INSNS 2048
-#define RV_POLL_TRAPS 64
+#define RV_POLL_INSNS     2048
+#define RV_POLL_INSNS_JIT 8192 /* translated ones */
+#define RV_POLL_TRAPS     64
 
 enum rv_priv { RV_PRIV_U = 0, RV_PRIV_S = 1 };
 
@@ -65,12 +66,12 @@ struct rv_hart {
 
 	/* The translator's, NULL without; what follows is read and written by translated code. */
 	struct rv_jit *jit;
-	uint64_t jit_ctx;                 /* address space and privilege, in tags of jc */
+	uint64_t jit_ctx;                 /* address space and privilege, as in jc */
 	uint64_t jit_maps;                /* counts changes of what is mapped where */
 	const _Atomic uint32_t *jit_live; /* vcpu_group.live */
 	uint32_t jit_site;                /* the jump that RV_JIT_LINK is about, 0: none */
 	bool jit_fp;                      /* the floating-point unit is on, dirty, and frm is 0 */
-	struct rv_jc_entry jc[RV_JC_ENTRIES];
+	_Alignas(32) struct rv_jc_entry jc[RV_JC_ENTRIES];
 
 	struct rv_tlb mmu;
 	uint64_t ctx_s, ctx_space; /* contexts of the supervisor's view, and of the others */

@@ -256,6 +256,7 @@ attention: /* h->pc is right, n may be ahead of what is published */
 	FETCH();
 
 look: /* translated code for pc? */
+	interpret = false;
 	h->pc = pc;
 	code = rv_jit_find(h);
 	if (code == NULL)

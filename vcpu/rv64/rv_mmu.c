@@ -247,7 +247,7 @@ static void tlb_fill(struct rv_hart *h, uint64_t va, enum rv_access access, cons
 		rv_tlb_note_large(&h->mmu, va, leaf->bytes);
 	e->addend = (uint64_t)(uintptr_t)host - va;
 	for (int a = 0; a < RV_ACCESS_N; a++)
-		e->tag[a] = leaf->may[a] ? tag : RV_TLB_NO_TAG;
+		e->tag[a] = leaf->may[a] && rv_tlb_may_hold(va) ? tag : RV_TLB_NO_TAG;
 	/*
 	 *  The view with SUM may read user pages that the fetch view must not, so it holds no
 	 *  fetches.

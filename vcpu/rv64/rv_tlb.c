@@ -78,17 +78,28 @@ static void drop_entry(struct rv_tlb_entry *e)
 		e->tag[a] = RV_TLB_NO_TAG;
 }
 
+static void drop_in_region(struct rv_tlb *t, unsigned index, unsigned shift, uint64_t va)
+{
+	for (unsigned v = 0; v < RV_VIEW_N; v++) {
+		struct rv_tlb_entry *e = &t->table[v][index];
+		for (unsigned a = 0; a < RV_ACCESS_N; a++)
+			if ((e->tag[a] ^ va) >> shift == 0)
+				e->tag[a] = RV_TLB_NO_TAG;
+	}
+}
+
 /* Entries are pages; the leaf that they came from may be larger, so its whole region goes. */
 static void drop_region(struct rv_tlb *t, unsigned shift, uint64_t va)
 {
-	for (unsigned v = 0; v < RV_VIEW_N; v++) {
-		for (unsigned i = 0; i < RV_TLB_ENTRIES; i++) {
-			struct rv_tlb_entry *e = &t->table[v][i];
-			for (unsigned a = 0; a < RV_ACCESS_N; a++)
-				if ((e->tag[a] ^ va) >> shift == 0)
-					e->tag[a] = RV_TLB_NO_TAG;
-		}
+	uint64_t pages = UINT64_C(1) << (shift - PAGE_SHIFT), first = va >> shift << shift;
+
+	if (pages >= RV_TLB_ENTRIES) {
+		for (unsigned i = 0; i < RV_TLB_ENTRIES; i++)
+			drop_in_region(t, i, shift, va);
+		return;
 	}
+	for (uint64_t i = 0; i < pages; i++)
+		drop_in_region(t, rv_tlb_index(first + (i << PAGE_SHIFT)), shift, va);
 }
 
 static void drop_exact(struct rv_tlb *t, uint64_t va)

@@ -21,7 +21,7 @@ struct vcpu_fence;
 enum rv_access { RV_READ, RV_WRITE, RV_EXEC, RV_ACCESS_N };
 enum rv_view { RV_VIEW_U, RV_VIEW_S, RV_VIEW_S_SUM, RV_VIEW_N };
 
-#define RV_TLB_BITS         12
+#define RV_TLB_BITS         15
 #define RV_TLB_ENTRIES      (1u << RV_TLB_BITS)
 #define RV_TLB_CTX_SHIFT    3
 #define RV_TLB_CTX_N        512u
@@ -52,6 +52,16 @@ static inline unsigned rv_tlb_index(uint64_t va)
 {
 	return (unsigned)((va >> PAGE_SHIFT) ^ (va >> (PAGE_SHIFT + RV_TLB_BITS))) &
 	       (RV_TLB_ENTRIES - 1);
+}
+
+/*
+ *  Translated code takes the index from the lower and the tag from the upper end of what it is
+ *  about to access (jit/tr_mem.c): across two pages with one index it would hit. So of such
+ *  neighbours, one pair in some TiB, the upper page is not held.
+ */
+static inline bool rv_tlb_may_hold(uint64_t va)
+{
+	return rv_tlb_index(va) != rv_tlb_index(va - PAGE_BYTES);
 }
 
 /* Context of all: the vCPU's thread. */

@@ -27,6 +27,7 @@ struct block {
 	const uint8_t *code;   /* in the writable mapping */
 	const uint8_t *source; /* the guest's instructions, `bytes` long */
 	uint32_t bytes;
+	uint32_t code_bytes;
 };
 
 /* A guest-physical page with translated code. */
@@ -65,7 +66,7 @@ struct rv_jit {
 static void jump_cache_clear(struct rv_hart *h)
 {
 	for (unsigned i = 0; i < RV_JC_ENTRIES; i++)
-		h->jc[i].tag = RV_JC_NONE;
+		h->jc[i].pc = RV_JC_NONE;
 	memset(h->jit->mapped, 0, sizeof(h->jit->mapped));
 	h->jit_site = 0;
 	h->jit_maps++;
@@ -95,11 +96,12 @@ static int perf_map_open(void)
 	return fd;
 }
 
-static void perf_map_add(const struct rv_jit *j, const struct block *b, size_t bytes)
+static void perf_map_add(const struct rv_jit *j, const struct block *b)
 {
 	char line[96];
-	int n = snprintf(line, sizeof(line), "%lx %zx guest %#lx\n",
-		(unsigned long)(uintptr_t)code_exec(&j->mem, b->code), bytes, (unsigned long)b->va);
+	int n = snprintf(line, sizeof(line), "%lx %x guest %#lx\n",
+		(unsigned long)(uintptr_t)code_exec(&j->mem, b->code), b->code_bytes,
+		(unsigned long)b->va);
 
 	if (write(j->perf_map, line, (size_t)n) != n)
 		log_debug(vcpu, "a line of the perf map is lost: %m");
@@ -319,12 +321,13 @@ static struct block *translate(struct rv_hart *h, uint64_t va, uint64_t pa, cons
 	t->ctx = &at;
 	t->cache = j->mem.write;
 	tr_region(t);
+	b->code_bytes = (uint32_t)(t->e.at - j->code_at);
 	j->notes_at = (uint8_t *)t->calls;
 	(void)note(j, 0);
-	CHECK((size_t)(t->e.at - j->code_at) <= REGION_INSNS * TR_INSN_BYTES);
+	CHECK(b->code_bytes <= REGION_INSNS * TR_INSN_BYTES);
 	if (j->perf_map >= 0)
-		perf_map_add(j, b, (size_t)(t->e.at - j->code_at));
-	j->code_at += (t->e.at - j->code_at + 15) & ~15;
+		perf_map_add(j, b);
+	j->code_at += (b->code_bytes + 15) & ~15u;
 
 	struct block **bucket = block_bucket(j, va, pa);
 	b->next = *bucket;
@@ -343,18 +346,41 @@ static unsigned mapped_bit(uint64_t va)
 	return hash(va >> PAGE_SHIFT) % MAPPED_BITS;
 }
 
+/*
+ * The jump that has just come back, because it did not know where to go, goes to `b` from now on:
+ * if it lies in the same page, not only at the same address. (The page table may have changed and
+ * the fence may be still to come.)
+ *
+ * Nothing waits for the processor to have seen the change: what it may still execute is the jump as
+ * it was, which comes back once more.
+ */
+static void link_to(struct rv_hart *h, const struct block *b)
+{
+	uint8_t *site = h->jit->mem.write + h->jit_site;
+
+	if (h->jit_site == 0)
+		return;
+	h->jit_site = 0;
+	for (const struct block *from = page_find(h->jit, b->pa)->blocks; from != NULL;
+		from = from->next_in_page) {
+		if (((from->va ^ b->va) & RV_PAGE_MASK) != 0 || site < from->code ||
+			site >= from->code + from->code_bytes)
+			continue;
+		x86_patch(site, b->code);
+		return;
+	}
+}
+
 static const void *remember(struct rv_hart *h, uint64_t pc, const struct block *b)
 {
 	struct rv_jit *j = h->jit;
 	struct rv_jc_entry *e = &h->jc[rv_jc_index(pc)];
 
-	e->tag = pc ^ h->jit_ctx;
+	e->pc = pc;
+	e->ctx = h->jit_ctx;
 	e->code = code_exec(&j->mem, b->code);
 	j->mapped[mapped_bit(pc) / 64] |= UINT64_C(1) << mapped_bit(pc) % 64;
-	/* The jump that has just come back because it did not know where to go. */
-	if (h->jit_site != 0)
-		x86_patch(j->mem.write + h->jit_site, b->code);
-	h->jit_site = 0;
+	link_to(h, b);
 	return e->code;
 }
 
@@ -366,7 +392,7 @@ const void *rv_jit_find(struct rv_hart *h)
 
 	if (h->jit_site != 0 && pc != j->link_pc)
 		h->jit_site = 0;
-	if (e->tag == (pc ^ h->jit_ctx) && h->jit_site == 0)
+	if (e->pc == pc && e->ctx == h->jit_ctx && h->jit_site == 0)
 		return e->code;
 	if (h->fetch_limit == 0 || off >= PAGE_BYTES)
 		return NULL;
@@ -407,14 +433,9 @@ enum rv_jit_exit rv_jit_enter(struct rv_hart *h, const void *code)
 
 /* ---- what changes -------------------------------------------------------------------------- */
 
-/* Bits of a canonical address that are all the same: context and privilege are folded into them. */
-#define CONTEXT_SHIFT 50
-
 void rv_jit_context(struct rv_hart *h)
 {
-	STATIC_CHECK(RV_TLB_CTX_N * 2 <= 1u << (60 - CONTEXT_SHIFT), "contexts fit");
-	h->jit_ctx = (rv_mmu_fetch_ctx(h) >> RV_TLB_CTX_SHIFT << 1 | (h->priv == RV_PRIV_U ? 1 : 0))
-		     << CONTEXT_SHIFT;
+	h->jit_ctx = rv_mmu_fetch_ctx(h) | (h->priv == RV_PRIV_U ? 1 : 0);
 	h->jit_site = 0;
 	h->jit_maps++;
 }
@@ -435,11 +456,9 @@ void rv_jit_unmap(struct rv_hart *h, uint64_t va, unsigned shift)
 	h->jit_maps++;
 	if (shift == PAGE_SHIFT && (j->mapped[mapped_bit(va) / 64] >> mapped_bit(va) % 64 & 1) == 0)
 		return;
-	/* In every context: the folded bits do not count. */
-	uint64_t keep = (UINT64_C(1) << CONTEXT_SHIFT) - 1;
-	for (unsigned i = 0; i < RV_JC_ENTRIES; i++)
-		if (((h->jc[i].tag ^ va) & keep) >> shift == 0)
-			h->jc[i].tag = RV_JC_NONE;
+	for (unsigned i = 0; i < RV_JC_ENTRIES; i++) /* in every context */
+		if ((h->jc[i].pc ^ va) >> shift == 0)
+			h->jc[i].pc = RV_JC_NONE;
 }
 
 void rv_jit_fence_i(struct rv_hart *h)

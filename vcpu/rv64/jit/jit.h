@@ -12,14 +12,16 @@ struct rv_hart;
 struct rv_jit;
 
 /*
- * The jump cache: guest virtual address of an instruction -> translated code, for the address space
- * and privilege that are in the tag. Translated code looks here itself.
+ * The jump cache: guest virtual address of an instruction, address space and privilege ->
+ * translated code. Translated code looks here itself.
  */
 #define RV_JC_BITS    12
 #define RV_JC_ENTRIES (1u << RV_JC_BITS)
 struct rv_jc_entry {
-	uint64_t tag; /* pc ^ rv_hart.jit_ctx; RV_JC_NONE never matches: pc is even */
+	uint64_t pc;  /* RV_JC_NONE is no pc: those are even */
+	uint64_t ctx; /* as rv_hart.jit_ctx */
 	const void *code;
+	uint64_t pad; /* one entry never lies in two cache lines */
 };
 #define RV_JC_NONE UINT64_C(1)
 

@@ -103,8 +103,7 @@ static void find_labels(struct region *r)
 {
 	for (unsigned i = 0; i < r->n; i++) {
 		const struct region_insn *in = &r->insn[i];
-		bool direct = in->kind == KIND_BRANCH || in->d.op == RV_OP_jal;
-		if (!direct || (in->d.op == RV_OP_jal && in->d.rd != RV_REG_SINK))
+		if (in->kind != KIND_BRANCH && in->d.op != RV_OP_jal)
 			continue;
 		int to = region_index(r, r->va + in->at + (uint64_t)(int64_t)in->d.imm);
 		if (to < 0)

@@ -111,6 +111,21 @@ void tr_leave_after(struct tr *t, enum rv_jit_exit why)
 
 /* ---- edges: jumps with a known target ------------------------------------------------------ */
 
+/* Jump to pc, which is in rax, through its entry of the jump cache. */
+static void emit_through(struct tr *t, struct x86_rm entry)
+{
+	struct x86_rm ctx = entry, code = entry;
+
+	ctx.disp += (int32_t)offsetof(struct rv_jc_entry, ctx);
+	code.disp += (int32_t)offsetof(struct rv_jc_entry, code);
+	x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, HART(jit_ctx));
+	x86_op(&t->e, X86_CMP | X86_W, RAX, entry);
+	x86_jcc_to(&t->e, CC_NE, t->fixed->leave[RV_JIT_LOOKUP]);
+	x86_op(&t->e, X86_CMP | X86_W, RDX, ctx);
+	x86_jcc_to(&t->e, CC_NE, t->fixed->leave[RV_JIT_LOOKUP]);
+	x86_jmp_rm(&t->e, code);
+}
+
 /* Code in another page: which that is in this address space is known only when it runs. */
 static void emit_far_edge(struct tr *t, uint64_t to)
 {
@@ -118,12 +133,7 @@ static void emit_far_edge(struct tr *t, uint64_t to)
 
 	entry.disp += (int32_t)(rv_jc_index(to) * sizeof(struct rv_jc_entry));
 	x86_mov_i(&t->e, RAX, to);
-	x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, HART(jit_ctx));
-	x86_op(&t->e, X86_XOR | X86_W, RDX, x86_r(RAX));
-	x86_op(&t->e, X86_CMP | X86_W, RDX, entry);
-	x86_jcc_to(&t->e, CC_NE, t->fixed->leave[RV_JIT_LOOKUP]);
-	entry.disp += (int32_t)offsetof(struct rv_jc_entry, code);
-	x86_jmp_rm(&t->e, entry);
+	emit_through(t, entry);
 }
 
 static bool same_page(const struct tr *t, uint64_t to)
@@ -219,18 +229,14 @@ static void emit_jalr(struct tr *t)
 	}
 	t->pending++;
 	tr_flush_pending(t);
-	/* rv_jc_index, times two; entries are 16 bytes. */
-	STATIC_CHECK(sizeof(struct rv_jc_entry) == 16, "scaled by 8 in the code");
+	/* rv_jc_index, times four; entries are 32 bytes. */
+	STATIC_CHECK(sizeof(struct rv_jc_entry) == 32, "scaled by 8 in the code");
 	x86_op(&t->e, X86_MOV_LOAD | X86_W, RCX, x86_r(RAX));
-	x86_shift_i(&t->e, SH_SHR, true, RCX, RV_JC_BITS);
-	x86_op(&t->e, X86_XOR, RCX, x86_r(RAX));
-	x86_alu_i(&t->e, ALU_AND, false, x86_r(RCX), (RV_JC_ENTRIES - 1) << 1);
-	x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, HART(jit_ctx));
-	x86_op(&t->e, X86_XOR | X86_W, RDX, x86_r(RAX));
-	x86_op(&t->e, X86_CMP | X86_W, RDX, x86_mx(HOST_HART, RCX, 3, entry.disp));
-	x86_jcc_to(&t->e, CC_NE, t->fixed->leave[RV_JIT_LOOKUP]);
-	entry.disp += (int32_t)offsetof(struct rv_jc_entry, code);
-	x86_jmp_rm(&t->e, x86_mx(HOST_HART, RCX, 3, entry.disp));
+	x86_shift_i(&t->e, SH_SHR, true, RCX, RV_JC_BITS - 1);
+	x86_op(&t->e, X86_LEA, RDX, x86_mx(RAX, RAX, 0, 0));
+	x86_op(&t->e, X86_XOR, RCX, x86_r(RDX));
+	x86_alu_i(&t->e, ALU_AND, false, x86_r(RCX), (RV_JC_ENTRIES - 1) << 2);
+	emit_through(t, x86_mx(HOST_HART, RCX, 3, entry.disp));
 }
 
 static void emit_jump(struct tr *t)

@@ -389,15 +389,19 @@ static void bext(struct tr *t, unsigned how)
 
 /*
  *  FENCE: x86 keeps all orders but that of a store and a later load. What concerns posted device
- *  stores is the interpreter's.
+ *  stores, or may because FIOM is set, is the interpreter's.
  */
+#define FENCE_PRED_O 0x40
 #define FENCE_PRED_W 0x10
 #define FENCE_SUCC_R 0x02
 static void fence(struct tr *t, unsigned unused)
 {
 	unsigned sets = (unsigned)t->in->d.imm & 0xff;
 
-	x86_op_i8(&t->e, 0x80, ALU_CMP, HART(posted), 0);
+	if ((sets & FENCE_PRED_O) != 0)
+		x86_op_i8(&t->e, 0x80, ALU_CMP, HART(posted), 0);
+	else
+		x86_test_i(&t->e, false, HART(senvcfg), (int32_t)RV_ENVCFG_FIOM);
 	tr_leave_stub(t, x86_jcc(&t->e, CC_NE), RV_JIT_INTERPRET);
 	if ((sets & FENCE_PRED_W) != 0 && (sets & FENCE_SUCC_R) != 0) {
 		x86_lock(&t->e);
