@@ -134,9 +134,10 @@ static int memfd_make(int *out)
 	return 0;
 }
 
-static uint8_t *map_file(int fd, uint64_t bytes)
+static uint8_t *map_bytes(int fd, uint64_t bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	int how = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, how | MAP_NORESERVE, fd, 0);
 	if (p == MAP_FAILED) {
 		log_error(dsm, "can not map guest memory, mib %ju: %m", (uintmax_t)(bytes >> 20));
 		return NULL;
@@ -148,26 +149,32 @@ static uint8_t *map_file(int fd, uint64_t bytes)
 	return p;
 }
 
-static int ram_map(struct ram *ram, uint64_t bytes, bool second)
+/* Anonymous memory: a memfd gets huge pages only where the operator has asked for them. */
+static int ram_map_alone(struct ram *ram, uint64_t bytes)
+{
+	ram->guest = ram->alias = map_bytes(-1, bytes);
+	if (ram->guest == NULL)
+		return ERR_NO_MEMORY;
+	(void)madvise(ram->guest, bytes, MADV_HUGEPAGE); /* fails where the kernel has none */
+	return 0;
+}
+
+static int ram_map(struct ram *ram, uint64_t bytes)
 {
 	if (ftruncate(ram->fd, (off_t)bytes) != 0) {
 		log_error(dsm, "can not size guest memory, mib %ju: %m", (uintmax_t)(bytes >> 20));
 		return ERR_NO_MEMORY;
 	}
-	ram->alias = map_file(ram->fd, bytes);
+	ram->alias = map_bytes(ram->fd, bytes);
 	if (ram->alias == NULL)
 		return ERR_NO_MEMORY;
-	ram->guest = second ? map_file(ram->fd, bytes) : ram->alias;
+	ram->guest = map_bytes(ram->fd, bytes);
 	if (ram->guest == NULL)
 		return ERR_NO_MEMORY;
-	if (second) {
-		/* Rights are per 4 KiB page: a huge page would move them together. Fails where the
-		 * kernel has no huge pages at all, which is as good. */
-		(void)madvise(ram->guest, bytes, MADV_NOHUGEPAGE);
-		(void)madvise(ram->alias, bytes, MADV_NOHUGEPAGE);
-	} else {
-		(void)madvise(ram->guest, bytes, MADV_HUGEPAGE);
-	}
+	/* Rights are per 4 KiB page: a huge page would move them together. Fails where the kernel
+	 * has no huge pages at all, which is as good. */
+	(void)madvise(ram->guest, bytes, MADV_NOHUGEPAGE);
+	(void)madvise(ram->alias, bytes, MADV_NOHUGEPAGE);
 	return 0;
 }
 
@@ -178,11 +185,11 @@ int ram_init(struct ram *ram, int fd, uint64_t bytes, bool second)
 	/* Page numbers must fit the exclusive windows' words (excl.c) with two bits to spare. */
 	if (bytes == 0 || bytes % PAGE_BYTES != 0 || bytes >> PAGE_SHIFT > UINT32_MAX / 4)
 		err = ERR_INVAL;
-	if (err == 0 && fd < 0)
+	if (err == 0 && fd < 0 && second)
 		err = memfd_make(&ram->fd);
 	if (err == 0) {
 		ram->pages = bytes >> PAGE_SHIFT;
-		err = ram_map(ram, bytes, second);
+		err = second ? ram_map(ram, bytes) : ram_map_alone(ram, bytes);
 	}
 	if (err == 0) {
 		ram->state_bytes = (ram->pages + 1) / 2;

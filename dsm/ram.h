@@ -50,7 +50,8 @@ struct ram {
 MUST_CHECK int ram_admit(uint64_t need_bytes, uint64_t span_bytes);
 
 /* Make RAM of `bytes` (whole pages) on a new memfd, or on `fd` (taken over in every case) when that
- * is not -1. `second`: make the guest mapping a mapping of its own; otherwise guest == alias.
+ * is not -1. `second`: make the guest mapping a mapping of its own; otherwise guest == alias, and
+ * without `fd` the memory is anonymous.
  * ERR_INVAL, ERR_NO_MEMORY, ERR_KERNEL. Context: main thread. */
 MUST_CHECK int ram_init(struct ram *ram, int fd, uint64_t bytes, bool second);
 void ram_fini(struct ram *ram);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -102,10 +103,8 @@ static uint64_t bytes_held(const struct dsm_cfg *cfg)
 /* One slice: all of it is here from the start, in huge pages where the host has them. */
 static int make_alone(struct dsm *dsm)
 {
-	int rc = posix_fallocate(dsm->ram.fd, 0, (off_t)(dsm->ram.pages << PAGE_SHIFT));
-	if (rc == 0)
+	if (madvise(dsm->ram.guest, dsm->ram.pages << PAGE_SHIFT, MADV_POPULATE_WRITE) == 0)
 		return 0;
-	errno = rc;
 	log_error(dsm, "can not allocate guest memory: %m");
 	return ERR_NO_MEMORY;
 }

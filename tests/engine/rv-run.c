@@ -269,6 +269,7 @@ int main(int argc, char **argv)
 		perror("rv-run: guest memory");
 		return 2;
 	}
+	(void)madvise(m.ram.host, m.ram.bytes, MADV_HUGEPAGE); /* as QEMU does */
 	load(&m, argv[optind]);
 	int status = run(&m, &cfg, seconds, stats);
 	fflush(stdout);

@@ -9,7 +9,8 @@
  * AMOs are host atomics on the local copy of the page, correct because write access is exclusive
  * among slices.
  *
- * LR/SC must not fall for ABA. The store-conditional succeeds only if
+ * LR/SC must not fall for ABA. (A pair that is translated as one cannot, and needs none of
+ * this: jit/tr_mem.c.) The store-conditional succeeds only if
  *  - no other vCPU of this slice has stored to the unit since: they kill the reservation
  *    (vcpu_ops.h);
  *  - the page has not left this slice since: its generation is the one read before the load;
@@ -63,6 +64,7 @@ bool rv_lr(struct rv_hart *h, const struct rv_insn *d, unsigned size)
 		return rv_raise(h, RV_CAUSE_LOAD_MISALIGNED, va);
 	if (rv_mmu_host(h, va, RV_READ, &host, &pa))
 		return true;
+	h->lr_bare = false;
 	h->res_gen = reserve_page(rv_ram(h), host, pa);
 	vcpu_res_hold(h->vcpu.env.group, h->vcpu.cfg.slot, res_unit(pa));
 	/* Sequentially consistent: after the reservation is visible. */
@@ -127,6 +129,24 @@ static bool swap_exclusive(
 	return false;
 }
 
+bool rv_sc_bare(struct rv_hart *h, const struct rv_insn *d, unsigned size)
+{
+	uint64_t va = h->x[d->rs1], pa;
+	uint8_t *host;
+
+	if ((va & (size - 1)) != 0)
+		return rv_raise(h, RV_CAUSE_STORE_MISALIGNED, va);
+	if (rv_mmu_host(h, va, RV_WRITE, &host, &pa))
+		return true;
+	h->lr_bare = false;
+	kill_reservations(h, pa, size);
+	bool ok = swap(h, host, size, h->x[d->rs2]);
+	if (!ok)
+		vcpu_count(&h->vcpu.counts.sc_failed);
+	h->x[d->rd] = ok ? 0 : 1;
+	return false;
+}
+
 bool rv_sc(struct rv_hart *h, const struct rv_insn *d, unsigned size)
 {
 	struct vcpu_group *g = h->vcpu.env.group;
@@ -135,6 +155,9 @@ bool rv_sc(struct rv_hart *h, const struct rv_insn *d, unsigned size)
 	bool ok = false;
 	uint8_t *host;
 
+	/* Reached without its load-reserved: the next one that is translated has to reserve. */
+	h->lr_by_reservation |= h->lr_bare;
+	h->lr_bare = false;
 	if ((va & (size - 1)) != 0)
 		return rv_raise(h, RV_CAUSE_STORE_MISALIGNED, va);
 	if (h->res_size == size) {

@@ -8,6 +8,8 @@
  * Context: the vCPU's thread, inside the instruction. */
 bool rv_amo(struct rv_hart *h, const struct rv_insn *d);
 bool rv_lr(struct rv_hart *h, const struct rv_insn *d, unsigned size);
+/* The store-conditional of a pair without a reservation: by the value that was loaded. */
+bool rv_sc_bare(struct rv_hart *h, const struct rv_insn *d, unsigned size);
 bool rv_sc(struct rv_hart *h, const struct rv_insn *d, unsigned size);
 
 #endif

@@ -16,6 +16,7 @@ void rv_trap_enter(struct rv_hart *h, uint64_t cause, uint64_t tval)
 	vcpu_count(&h->vcpu.counts.traps);
 	vcpu_res_drop(h->vcpu.env.group, h->vcpu.cfg.slot);
 	h->res_size = 0;
+	h->lr_bare = false;
 	h->scause = cause;
 	h->stval = tval;
 	h->sepc = h->pc;

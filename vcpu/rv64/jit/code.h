@@ -63,6 +63,7 @@ struct code_call {
 	int32_t low, span;
 	uint8_t size, align;
 	bool write, write_all;
+	bool paired; /* region_insn.paired */
 };
 
 /* The fixed code at the start of the cache, and constants. Addresses in the writable mapping. */

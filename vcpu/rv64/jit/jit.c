@@ -314,6 +314,7 @@ static struct block *translate(struct rv_hart *h, uint64_t va, uint64_t pa, cons
 		.bytes = j->region.bytes};
 	t->e = (struct x86){.at = j->code_at, .end = j->mem.write + j->mem.bytes};
 	t->fixed = &j->fixed;
+	t->shared = rv_ram(h)->ops != NULL;
 	t->r = &j->region;
 	t->calls = (struct code_call *)(void *)j->notes_at;
 	t->calls_end = t->calls + CALLS_MAX;

@@ -192,7 +192,8 @@ enum rv_jit_exit op_atomic(struct rv_hart *h, const struct code_call *c)
 		return trap_if(rv_lr(h, d, size));
 	case RV_OP_sc_w:
 	case RV_OP_sc_d:
-		return trap_if(rv_sc(h, d, size));
+		return trap_if(
+			c->paired && h->lr_bare ? rv_sc_bare(h, d, size) : rv_sc(h, d, size));
 	default:
 		return trap_if(rv_amo(h, d));
 	}

@@ -187,6 +187,44 @@ static void find_groups(struct region *r)
 	}
 }
 
+/* ---- pairs of load-reserved and store-conditional ------------------------------------------ */
+
+/* "... at most 16 instructions", of constrained LR/SC loops, is as far as we look. */
+#define PAIR_REACH 16u
+
+static bool is_sc_of(const struct region_insn *in, const struct region_insn *lr)
+{
+	unsigned sc = lr->d.op == RV_OP_lr_w ? RV_OP_sc_w : RV_OP_sc_d;
+	return in->d.op == sc && in->d.rs1 == lr->d.rs1;
+}
+
+static void pair_from(struct region *r, unsigned i)
+{
+	struct region_insn *lr = &r->insn[i];
+
+	if (lr->d.rd == lr->d.rs1)
+		return;
+	for (unsigned k = i + 1; k < r->n && k <= i + PAIR_REACH; k++) {
+		struct region_insn *in = &r->insn[k];
+		if (in->label)
+			return;
+		if (is_sc_of(in, lr)) {
+			lr->paired = in->paired = true;
+			return;
+		}
+		if (in->kind != KIND_BRANCH && (in->kind != KIND_PLAIN || in->d.op == RV_OP_fence ||
+						       writes(in, lr->d.rs1)))
+			return;
+	}
+}
+
+static void find_pairs(struct region *r)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (r->insn[i].d.op == RV_OP_lr_w || r->insn[i].d.op == RV_OP_lr_d)
+			pair_from(r, i);
+}
+
 /* ---- reading ------------------------------------------------------------------------------- */
 
 /* False: the instruction does not end inside the page. */
@@ -230,4 +268,5 @@ void region_read(struct region *r, uint64_t va, const uint8_t *host, unsigned by
 	}
 	find_labels(r);
 	find_groups(r);
+	find_pairs(r);
 }

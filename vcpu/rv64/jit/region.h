@@ -39,6 +39,11 @@ struct region_insn {
 	bool label; /* a jump of the region goes here */
 	bool loop;  /* ... backwards */
 	bool leads; /* begins the group below */
+	/*
+	 *  Load-reserved and store-conditional of one address, with nothing between them that
+	 *  touches memory, and no way to the second but by the first.
+	 */
+	bool paired;
 	struct region_group group;
 };
 

@@ -71,7 +71,11 @@ struct code_call *tr_call(
 {
 	CHECK(t->calls < t->calls_end);
 	struct code_call *c = t->calls++;
-	*c = (struct code_call){.fn = fn, .pc = t->pc, .pending = t->pending, .insn = t->in->d};
+	*c = (struct code_call){.fn = fn,
+		.pc = t->pc,
+		.pending = t->pending,
+		.insn = t->in->d,
+		.paired = t->in->paired};
 	return c;
 }
 

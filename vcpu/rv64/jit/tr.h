@@ -44,6 +44,7 @@ struct tr {
 	struct x86 e;
 	const struct code_fixed *fixed;
 	struct host_features has;
+	bool shared; /* memory is, with other slices */
 	struct region *r;
 	/* Where calls are kept; they live as long as the code. */
 	struct code_call *calls, *calls_end;

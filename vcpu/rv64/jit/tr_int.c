@@ -405,7 +405,8 @@ static void fence(struct tr *t, unsigned unused)
 	tr_leave_stub(t, x86_jcc(&t->e, CC_NE), RV_JIT_INTERPRET);
 	if ((sets & FENCE_PRED_W) != 0 && (sets & FENCE_SUCC_R) != 0) {
 		x86_lock(&t->e);
-		x86_alu_i(&t->e, ALU_OR, false, x86_m(RSP, 0), 0);
+		/* Below the stack, so that no return waits for it. */
+		x86_alu_i(&t->e, ALU_OR, false, x86_m(RSP, -64), 0);
 	}
 }
 

@@ -26,15 +26,20 @@ static void emit_index(struct tr *t)
 	x86_alu_i(&t->e, ALU_AND, false, x86_r(RCX), (RV_TLB_ENTRIES - 1) << 5);
 }
 
+/* A field of the entry whose place in the table is in rcx. */
+#define RV_TAG(access) (offsetof(struct rv_tlb_entry, tag) + sizeof(uint64_t) * (access))
+#define RV_ADDEND      offsetof(struct rv_tlb_entry, addend)
+static struct x86_rm entry_field(size_t offset)
+{
+	return x86_mx(HOST_TLB, RCX, 0, (int32_t)offset);
+}
+
 /*
  * rax: an address, aligned to `align` in a hit; rax + span is in the same page in a hit. Leaves the
  * place of the entry in the table in rcx. Returns the jump of a miss.
  */
 static uint8_t *emit_look(struct tr *t, bool write, unsigned align, int32_t span)
 {
-	int32_t tag = (int32_t)offsetof(struct rv_tlb_entry, tag) +
-		      (int32_t)sizeof(uint64_t) * (write ? RV_WRITE : RV_READ);
-
 	emit_index(t);
 	if (span == 0)
 		x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, x86_r(RAX));
@@ -42,15 +47,15 @@ static uint8_t *emit_look(struct tr *t, bool write, unsigned align, int32_t span
 		x86_op(&t->e, X86_LEA | X86_W, RDX, x86_m(RAX, span));
 	x86_alu_i(&t->e, ALU_AND, true, x86_r(RDX), (int32_t)(-PAGE_BYTES | (int32_t)(align - 1)));
 	x86_op(&t->e, X86_OR | X86_W, RDX, HART(tlb_ctx));
-	x86_op(&t->e, X86_CMP | X86_W, RDX, x86_mx(HOST_TLB, RCX, 0, tag));
+	x86_op(&t->e, X86_CMP | X86_W, RDX,
+		entry_field(write ? RV_TAG(RV_WRITE) : RV_TAG(RV_READ)));
 	return x86_jcc(&t->e, CC_NE);
 }
 
 /* After a hit: the address in `reg` becomes the host's. */
 static void emit_translate(struct tr *t, unsigned reg)
 {
-	x86_op(&t->e, X86_ADD | X86_W, reg,
-		x86_mx(HOST_TLB, RCX, 0, (int32_t)offsetof(struct rv_tlb_entry, addend)));
+	x86_op(&t->e, X86_ADD | X86_W, reg, entry_field(RV_ADDEND));
 }
 
 static uint8_t *emit_reservations(struct tr *t)
@@ -163,10 +168,10 @@ static void emit_single(struct tr *t)
 	else
 		x86_op(&t->e, X86_LEA | X86_W, RAX, x86_m(tr_in(t, d->rs1, RAX), d->imm));
 	missed = access_stub(t, emit_look(t, store, c->size, 0), c);
-	emit_translate(t, RAX);
+	x86_op(&t->e, X86_MOV_LOAD | X86_W, RCX, entry_field(RV_ADDEND));
 	if (store)
 		reserved = access_stub(t, emit_reservations(t), c);
-	emit_access(t, x86_m(RAX, 0));
+	emit_access(t, x86_mx(RAX, RCX, 0, 0));
 	missed->resume = t->e.at;
 	if (reserved != NULL)
 		reserved->resume = t->e.at;
@@ -277,11 +282,88 @@ static const struct {
 	[RV_OP_amoor_d] = {emit_swap_loop, X86_OR},
 };
 
+/* ---- pairs of load-reserved and store-conditional ------------------------------------------ */
+
+/*
+ * What the pair computes depends on the one value that it loads, and on no other memory. So when
+ * the compare-and-swap finds that value, the load might as well have been then: nothing is between
+ * them, and ABA cannot be seen. No reservation is made; others' are killed as by any store.
+ *
+ * A program may leave between the two and come to another store-conditional: that one fails, having
+ * no reservation, and from then on load-reserved makes one (rv_amo.c).
+ */
+static void emit_lr(struct tr *t, bool wide)
+{
+	const struct rv_insn *d = &t->in->d;
+	const struct code_call *c = tr_call(t, op_atomic);
+	struct stub *s[3];
+
+	x86_op_i8(&t->e, 0x80, ALU_CMP, HART(lr_by_reservation), 0);
+	s[0] = tr_call_stub(t, x86_jcc(&t->e, CC_NE), c);
+	x86_op_i8(&t->e, 0x80, ALU_CMP, HART(res_size), 0);
+	s[1] = tr_call_stub(t, x86_jcc(&t->e, CC_NE), c);
+	tr_get(t, RAX, d->rs1);
+	s[2] = tr_call_stub(t, emit_look(t, false, wide ? 8 : 4, 0), c);
+	if (t->shared) {
+		/* Where it may be written, ask for that at once: one request, not two. */
+		x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, entry_field(RV_TAG(RV_WRITE)));
+		x86_op(&t->e, X86_CMP | X86_W, RDX, entry_field(RV_TAG(RV_READ)));
+		uint8_t *readonly = x86_jcc(&t->e, CC_NE);
+		emit_translate(t, RAX);
+		x86_lock(&t->e);
+		x86_alu_i(&t->e, ALU_OR, false, x86_m(RAX, 0), 0);
+		x86_op(&t->e, X86_SUB | X86_W, RAX, entry_field(RV_ADDEND));
+		x86_patch(readonly, t->e.at);
+	}
+	emit_translate(t, RAX);
+	x86_op(&t->e, wide ? X86_MOV_LOAD | X86_W : X86_MOVSXD, RAX, x86_m(RAX, 0));
+	x86_op(&t->e, X86_MOV_STORE | X86_W, RAX, HART(res_value));
+	x86_mov_mi8(&t->e, HART(lr_bare), 1);
+	tr_put(t, d->rd, RAX);
+	for (unsigned i = 0; i < ARRAY_SIZE(s); i++)
+		s[i]->resume = t->e.at;
+}
+
+static void emit_sc(struct tr *t, bool wide)
+{
+	const struct rv_insn *d = &t->in->d;
+	const struct code_call *c = tr_call(t, op_atomic);
+	struct stub *s[3];
+
+	x86_op_i8(&t->e, 0x80, ALU_CMP, HART(lr_bare), 0);
+	s[0] = tr_call_stub(t, x86_jcc(&t->e, CC_E), c);
+	tr_get(t, RAX, d->rs1);
+	s[1] = tr_call_stub(t, emit_look(t, true, wide ? 8 : 4, 0), c);
+	emit_translate(t, RAX);
+	s[2] = tr_call_stub(t, emit_reservations(t), c);
+	x86_mov_mi8(&t->e, HART(lr_bare), 0);
+	x86_op(&t->e, X86_MOV_LOAD | X86_W, RCX, x86_r(RAX));
+	x86_op(&t->e, X86_MOV_LOAD | X86_W, RAX, HART(res_value));
+	tr_get(t, RDX, d->rs2);
+	x86_lock(&t->e);
+	x86_op(&t->e, X86_CMPXCHG | (wide ? X86_W : 0), RDX, x86_m(RCX, 0));
+	if (d->rd != RV_REG_SINK) {
+		unsigned dst = tr_dst(d->rd, RAX);
+		x86_setcc(&t->e, CC_NE, RAX);
+		x86_op(&t->e, X86_MOVZX8, dst, x86_r(RAX));
+		tr_put(t, d->rd, dst);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(s); i++)
+		s[i]->resume = t->e.at;
+}
+
 bool tr_atomic(struct tr *t)
 {
 	const struct rv_insn *d = &t->in->d;
 	bool wide = d->rm == 3; /* funct3 */
 
+	if (t->in->paired) {
+		if (d->op == RV_OP_lr_w || d->op == RV_OP_lr_d)
+			emit_lr(t, wide);
+		else
+			emit_sc(t, wide);
+		return true;
+	}
 	if (atomics[d->op].emit == NULL)
 		return false;
 	const struct code_call *c = tr_call(t, op_atomic);

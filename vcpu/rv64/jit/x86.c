@@ -204,6 +204,11 @@ void x86_mov_mi(struct x86 *e, bool w, struct x86_rm rm, int32_t imm)
 	put32(e, (uint32_t)imm);
 }
 
+void x86_mov_mi8(struct x86 *e, struct x86_rm rm, uint8_t imm)
+{
+	x86_op_i8(e, 0xc6, 0, rm, imm);
+}
+
 void x86_jmp_rm(struct x86 *e, struct x86_rm rm)
 {
 	x86_op(e, 0xff, 4, rm);

@@ -180,6 +180,7 @@ void x86_setcc(struct x86 *e, enum x86_cc cc, unsigned reg);
 
 /* The shortest move of a constant. Leaves the flags alone. */
 void x86_mov_i(struct x86 *e, unsigned reg, uint64_t value);
+void x86_mov_mi8(struct x86 *e, struct x86_rm rm, uint8_t imm);
 /* Store a sign-extended immediate, 64 or 32 bits wide. */
 void x86_mov_mi(struct x86 *e, bool w, struct x86_rm rm, int32_t imm);
 
