@@ -209,16 +209,16 @@ static void interrupts(void)
 	/* The timer comes while user code loops. */
 	csr_write(sie, 0x20);
 	csr_write(stimecmp, csr_read(time) + 5000);
+	irq_count = 0; /* before one may come */
 	csr_set(sstatus, 2);
-	irq_count = 0;
 	while (irq_count == 0)
 		;
 	csr_clear(sstatus, 2);
 	print("timer while running: %lx\n", irq_cause);
 	/* SBI TIME does the same. */
 	sbi(SBI_TIME, 0, csr_read(time) + 5000, 0, 0, 0, 0);
+	irq_count = 0; /* before one may come */
 	csr_set(sstatus, 2);
-	irq_count = 0;
 	while (irq_count == 0)
 		;
 	csr_clear(sstatus, 2);

@@ -214,6 +214,23 @@ enum rv_jit_exit op_csr(struct rv_hart *h, const struct code_call *c)
 	return RV_JIT_GO_ON;
 }
 
+/* Never continues the code. */
+enum rv_jit_exit op_system(struct rv_hart *h, const struct code_call *c)
+{
+	uint64_t n = atomic_load_explicit(&h->vcpu.retired, memory_order_relaxed);
+
+	if (c->insn.op == RV_OP_ecall) {
+		if (h->priv != RV_PRIV_U)
+			return RV_JIT_INTERPRET; /* the SBI */
+		(void)rv_raise(h, RV_CAUSE_ECALL_U, 0);
+		return RV_JIT_TRAP;
+	}
+	if (rv_sret(h, c->insn.word))
+		return RV_JIT_TRAP;
+	atomic_store_explicit(&h->vcpu.retired, n + 1, memory_order_relaxed);
+	return rv_interrupt_due(h) ? RV_JIT_ATTENTION : RV_JIT_LOOKUP;
+}
+
 void tr_helper(struct tr *t)
 {
 	bool csr = t->in->d.op >= RV_OP_csrrw && t->in->d.op <= RV_OP_csrrci;

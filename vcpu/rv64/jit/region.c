@@ -50,11 +50,12 @@ static enum region_kind kind_of(const struct rv_insn *d)
 	if (d->op >= RV_OP_csrrw && d->op <= RV_OP_csrrci)
 		return KIND_HELPER;
 	switch (d->op) {
-	case RV_OP_illegal:
 	case RV_OP_ecall:
+	case RV_OP_sret:
+		return KIND_SYSTEM;
+	case RV_OP_illegal:
 	case RV_OP_ebreak:
 	case RV_OP_fence_i:
-	case RV_OP_sret:
 	case RV_OP_wfi:
 	case RV_OP_sfence_vma:
 	case RV_OP_sinval_vma:
@@ -263,7 +264,7 @@ void region_read(struct region *r, uint64_t va, const uint8_t *host, unsigned by
 		in->at = (uint16_t)r->bytes;
 		r->bytes += in->d.len;
 		r->n++;
-		if (in->kind == KIND_JUMP)
+		if (in->kind == KIND_JUMP || in->kind == KIND_SYSTEM)
 			break;
 	}
 	find_labels(r);

@@ -18,6 +18,7 @@ enum region_kind {
 	KIND_HELPER, /* by a call that sees and changes the hart's state */
 	KIND_BRANCH, /* conditional */
 	KIND_JUMP,   /* jal, jalr: ends a region */
+	KIND_SYSTEM, /* ecall, sret: a helper that does not come back; ends a region, too */
 	KIND_NONE,   /* the interpreter's: ends a region before it */
 };
 

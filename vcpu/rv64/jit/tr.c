@@ -299,6 +299,9 @@ static void emit_insn(struct tr *t)
 	case KIND_JUMP:
 		emit_jump(t);
 		break;
+	case KIND_SYSTEM:
+		tr_call_now(t, tr_call(t, op_system));
+		break;
 	case KIND_NONE:
 		UNREACHABLE();
 	}
@@ -351,7 +354,8 @@ void tr_region(struct tr *t)
 			emit_label(t);
 		emit_insn(t);
 	}
-	if (r->insn[r->n - 1].kind != KIND_JUMP) {
+	unsigned last = r->insn[r->n - 1].kind;
+	if (last != KIND_JUMP && last != KIND_SYSTEM) {
 		/* Full, or the next is the interpreter's, or a region of its own. */
 		t->pc = r->va + r->bytes;
 		if (r->n == REGION_INSNS || !same_page(t, t->pc) ||

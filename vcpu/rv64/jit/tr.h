@@ -135,5 +135,6 @@ enum rv_jit_exit op_int(struct rv_hart *h, const struct code_call *c);
 enum rv_jit_exit op_fp(struct rv_hart *h, const struct code_call *c);
 enum rv_jit_exit op_atomic(struct rv_hart *h, const struct code_call *c);
 enum rv_jit_exit op_csr(struct rv_hart *h, const struct code_call *c);
+enum rv_jit_exit op_system(struct rv_hart *h, const struct code_call *c);
 
 #endif
