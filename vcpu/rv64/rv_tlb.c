@@ -65,7 +65,8 @@ void rv_tlb_note_large(struct rv_tlb *t, uint64_t va, uint64_t leaf_bytes)
 
 	for (unsigned r = 0; r < RV_TLB_REGIONS; r++) {
 		if (leaf_bytes <= UINT64_C(1) << region_shift[r]) {
-			*region_word(t, r, va, &bit) |= bit;
+			uint64_t *word = region_word(t, r, va, &bit);
+			*word |= bit;
 			return;
 		}
 	}
@@ -124,7 +125,8 @@ unsigned rv_tlb_drop_page(struct rv_tlb *t, uint64_t va)
 		return 63;
 	}
 	for (unsigned r = RV_TLB_REGIONS; r-- > 0;) {
-		if ((*region_word(t, r, va, &bit) & bit) != 0) {
+		const uint64_t *word = region_word(t, r, va, &bit);
+		if ((*word & bit) != 0) {
 			drop_region(t, region_shift[r], va);
 			return region_shift[r];
 		}

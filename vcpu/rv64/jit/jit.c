@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vcpu/rv64/jit/jit.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -72,12 +73,18 @@ static void jump_cache_clear(struct rv_hart *h)
 	h->jit_maps++;
 }
 
+/* AMD64 Architecture Programmer's Manual, volume 3, CPUID Fn8000_0001_ECX. clang 14 has no name. */
+#define CPUID_LZCNT (1u << 5)
+
 static void look_at_host(struct host_features *has)
 {
+	unsigned a, b, c = 0, d;
+
+	(void)__get_cpuid(0x80000001, &a, &b, &c, &d);
 	*has = (struct host_features){
 		.bmi1 = __builtin_cpu_supports("bmi") != 0,
 		.bmi2 = __builtin_cpu_supports("bmi2") != 0,
-		.lzcnt = __builtin_cpu_supports("lzcnt") != 0,
+		.lzcnt = (c & CPUID_LZCNT) != 0,
 		.popcnt = __builtin_cpu_supports("popcnt") != 0,
 		.avx = __builtin_cpu_supports("avx") != 0,
 		.fma = __builtin_cpu_supports("fma") != 0,
