@@ -212,7 +212,7 @@ static uint64_t switches(uint64_t n)
 /* ---- a tree of files ------------------------------------------------------------------------- */
 
 #define TREE      "/tmp/yardstick-tree"
-#define TREE_DIRS 20
+#define TREE_DIRS 10
 
 static uint64_t tree_bytes;
 
