@@ -260,6 +260,9 @@ static void emit_jump(struct tr *t)
 
 static void emit_poll(struct tr *t)
 {
+	/* The DSM keeps a page for a vCPU until it sees it go on. */
+	if (t->shared)
+		x86_op(&t->e, X86_MOV_STORE | X86_W, HOST_RETIRED, HART(vcpu.retired));
 	x86_op(&t->e, X86_CMP | X86_W, HOST_RETIRED, HART(vcpu.poll_at));
 	tr_leave_stub(t, x86_jcc(&t->e, CC_AE), RV_JIT_ATTENTION);
 }
