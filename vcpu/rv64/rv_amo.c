@@ -59,6 +59,9 @@ static uint32_t reserve_page(const struct dsm_ram *ram, uint8_t *host, uint64_t 
 	return ram->ops->generation(ram->ctx, page);
 }
 
+/* A loop whose two halves are far apart succeeds so often, and then fails once again. */
+#define LR_BY_RESERVATION 16
+
 bool rv_lr(struct rv_hart *h, const struct rv_insn *d, unsigned size)
 {
 	uint64_t va = h->x[d->rs1], pa;
@@ -69,6 +72,7 @@ bool rv_lr(struct rv_hart *h, const struct rv_insn *d, unsigned size)
 	if (rv_mmu_host(h, va, RV_READ, &host, &pa))
 		return true;
 	h->lr_bare = false;
+	h->lr_by_reservation -= h->lr_by_reservation > 0;
 	h->res_gen = reserve_page(rv_ram(h), host, pa);
 	vcpu_res_hold(h->vcpu.env.group, h->vcpu.cfg.slot, res_unit(pa));
 	/* Sequentially consistent: after the reservation is visible. */
@@ -159,8 +163,9 @@ bool rv_sc(struct rv_hart *h, const struct rv_insn *d, unsigned size)
 	bool ok = false;
 	uint8_t *host;
 
-	/* Reached without its load-reserved: the next one that is translated has to reserve. */
-	h->lr_by_reservation |= h->lr_bare;
+	/* Reached without its load-reserved: the next ones that are translated have to reserve. */
+	if (h->lr_bare)
+		h->lr_by_reservation = LR_BY_RESERVATION;
 	h->lr_bare = false;
 	if ((va & (size - 1)) != 0)
 		return rv_raise(h, RV_CAUSE_STORE_MISALIGNED, va);

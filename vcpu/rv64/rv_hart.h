@@ -64,8 +64,8 @@ struct rv_hart {
 	uint8_t res_size;   /* 0: no reservation */
 	uint64_t res_gpa;
 	/* Of load-reserved and store-conditional that are translated as a pair (jit/tr_mem.c). */
-	bool lr_bare;           /* the last load-reserved made no reservation, only res_value */
-	bool lr_by_reservation; /* it has to: a store-conditional elsewhere wanted one */
+	bool lr_bare;              /* the last load-reserved made no reservation, only res_value */
+	uint8_t lr_by_reservation; /* so many more have to: an SC elsewhere wanted one */
 
 	/* The translator's, NULL without; what follows is read and written by translated code. */
 	struct rv_jit *jit;

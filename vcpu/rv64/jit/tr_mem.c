@@ -290,7 +290,7 @@ static const struct {
  * them, and ABA cannot be seen. No reservation is made; others' are killed as by any store.
  *
  * A program may leave between the two and come to another store-conditional: that one fails, having
- * no reservation, and from then on load-reserved makes one (rv_amo.c).
+ * no reservation, and the next load-reserved make one (rv_amo.c).
  */
 static void emit_lr(struct tr *t, bool wide)
 {
