@@ -49,9 +49,9 @@ struct ram {
  * reason. Context: any thread. */
 MUST_CHECK int ram_admit(uint64_t need_bytes, uint64_t span_bytes);
 
-/* Make RAM of `bytes` (whole pages) on a new memfd, or on `fd` (taken over in every case) when that
- * is not -1. `second`: make the guest mapping a mapping of its own; otherwise guest == alias, and
- * without `fd` the memory is anonymous.
+/* Make RAM of `bytes` (whole pages). With `second` on a new memfd, or on `fd` (taken over in every
+ * case) when that is not -1, and the guest mapping is a mapping of its own. Without, the memory is
+ * anonymous, guest == alias, and `fd` is -1.
  * ERR_INVAL, ERR_NO_MEMORY, ERR_KERNEL. Context: main thread. */
 MUST_CHECK int ram_init(struct ram *ram, int fd, uint64_t bytes, bool second);
 void ram_fini(struct ram *ram);

@@ -152,8 +152,9 @@ const char *rv_csr_name(unsigned csr); /* NULL: no such CSR */
 /* rv_sbi.c: ECALL from S mode. */
 void rv_sbi_call(struct rv_hart *h);
 
-/* rv_interp.c */
+/* rv_interp.c: the loop; and what the translator calls, too */
 void rv_interp_run(struct rv_hart *h);
+uint64_t rv_orc_b(uint64_t v);
 bool rv_csr_insn(struct rv_hart *h, const struct rv_insn *d);
 
 #endif

@@ -16,10 +16,10 @@
  * The loop fetches the instruction word from guest memory each time, through the host address of
  * the current page, and looks for its decode: first by address (`near`), then by word (`far`). An
  * entry is right when its word is the one just fetched, because a decode depends on nothing else;
- * so code may change at any time, and fence.i has nothing to do.
+ * so code may change at any time: fence.i concerns the translator alone.
  */
 
-static uint64_t orc_b(uint64_t v)
+uint64_t rv_orc_b(uint64_t v)
 {
 	uint64_t r = 0;
 	for (unsigned i = 0; i < 64; i += 8)

@@ -37,8 +37,6 @@ static inline const void *code_exec(const struct code_mem *m, const uint8_t *wri
 #define HOST_TLB     R13
 #define HOST_GROUP   R14
 #define HOST_RETIRED R15
-#define HOST_FP_N    12
-#define HOST_FP_BASE 4
 
 /* Host register of x[i] or f[i], X86_NO_REG when it lives in memory. */
 extern const uint8_t host_x[32];

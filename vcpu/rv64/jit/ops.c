@@ -95,16 +95,6 @@ enum rv_jit_exit op_fill(struct rv_hart *h, const struct code_call *c)
 	return RV_JIT_GO_ON;
 }
 
-static uint64_t orc_b(uint64_t v)
-{
-	uint64_t r = 0;
-
-	for (unsigned i = 0; i < 64; i += 8)
-		if ((v >> i & 0xff) != 0)
-			r |= UINT64_C(0xff) << i;
-	return r;
-}
-
 static uint64_t sext_w(uint32_t v)
 {
 	return (uint64_t)(int64_t)(int32_t)v;
@@ -145,7 +135,7 @@ enum rv_jit_exit op_int(struct rv_hart *h, const struct code_call *c)
 		r = (uint64_t)(((__int128)(int64_t)a * (__int128)b) >> 64);
 		break;
 	case RV_OP_orc_b:
-		r = orc_b(a);
+		r = rv_orc_b(a);
 		break;
 	case RV_OP_clz:
 		r = a == 0 ? 64 : (uint64_t)__builtin_clzll(a);

@@ -106,13 +106,6 @@ static void emit_leave(struct tr *t, uint64_t pc, enum rv_jit_exit why)
 	x86_jmp_to(&t->e, t->fixed->leave[why]);
 }
 
-void tr_leave_after(struct tr *t, enum rv_jit_exit why)
-{
-	retire(t, t->pending + 1);
-	t->pending = 0;
-	emit_leave(t, t->pc + t->in->d.len, why);
-}
-
 /* ---- edges: jumps with a known target ------------------------------------------------------ */
 
 /* Jump to pc, which is in rax, through its entry of the jump cache. */

@@ -110,12 +110,10 @@ void tr_leave_stub(struct tr *t, uint8_t *site, enum rv_jit_exit why);
 /* The call of a helper for this instruction. */
 struct code_call *tr_call(
 	struct tr *t, enum rv_jit_exit (*fn)(struct rv_hart *h, const struct code_call *c));
-/* Out of line: several jumps may lead to one stub by giving `also`. */
+/* Out of line. */
 struct stub *tr_call_stub(struct tr *t, uint8_t *site, const struct code_call *c);
 /* In line. */
 void tr_call_now(struct tr *t, const struct code_call *c);
-/* Go on at the next instruction, found anew. */
-void tr_leave_after(struct tr *t, enum rv_jit_exit why);
 
 /* True: done. False: not known here. */
 bool tr_int(struct tr *t);

@@ -285,10 +285,3 @@ void x86_lock(struct x86 *e)
 {
 	put8(e, 0xf0);
 }
-
-void x86_mfence(struct x86 *e)
-{
-	put8(e, 0x0f);
-	put8(e, 0xae);
-	put8(e, 0xf0);
-}

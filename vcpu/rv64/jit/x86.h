@@ -125,7 +125,6 @@ static inline struct x86_rm x86_rip(const uint8_t *target)
 #define X86_LZCNT      (X86_MAP_0F | X86_PF3 | 0xbdu)
 #define X86_TZCNT      (X86_MAP_0F | X86_PF3 | 0xbcu)
 #define X86_POPCNT     (X86_MAP_0F | X86_PF3 | 0xb8u)
-#define X86_BT         (X86_MAP_0F | 0xa3u)
 #define X86_BTS        (X86_MAP_0F | 0xabu)
 #define X86_BTR        (X86_MAP_0F | 0xb3u)
 #define X86_BTC        (X86_MAP_0F | 0xbbu)
@@ -142,7 +141,6 @@ void x86_op_i8(struct x86 *e, unsigned opcode, unsigned reg, struct x86_rm rm, u
 void x86_vex(struct x86 *e, unsigned opcode, unsigned dst, unsigned src, struct x86_rm rm);
 void x86_vex_i8(
 	struct x86 *e, unsigned opcode, unsigned dst, unsigned src, struct x86_rm rm, uint8_t imm);
-#define X86_ANDN (X86_MAP_0F38 | 0xf2u)           /* dst = ~src & rm */
 #define X86_SHLX (X86_MAP_0F38 | X86_P66 | 0xf7u) /* dst = rm << src */
 #define X86_SHRX (X86_MAP_0F38 | X86_PF2 | 0xf7u)
 #define X86_SARX (X86_MAP_0F38 | X86_PF3 | 0xf7u)
@@ -201,7 +199,6 @@ void x86_push(struct x86 *e, unsigned reg);
 void x86_pop(struct x86 *e, unsigned reg);
 void x86_ret(struct x86 *e);
 void x86_lock(struct x86 *e);
-void x86_mfence(struct x86 *e);
 
 /* SSE scalar. `dst`, `src` and registers of rm are xmm unless the name says otherwise. */
 #define X86_MOVAPS    (X86_MAP_0F | 0x28u)
