@@ -30,11 +30,26 @@ static void route_failed(void *arg, int err, const char *why)
 	slice_life_end_post(s, VM_END_FAILED, s->self, s->self, why);
 }
 
+/*
+ *  The SBI's console is a terminal: as other firmware does, ends of lines become CR LF. The console
+ *  drops by its own rule when nobody reads; so does this.
+ */
 static void debug_console(void *arg, const void *buf, size_t len)
 {
 	struct slice *s = arg;
-	/* The console drops by its own rule when nobody reads; so does this. */
-	stream_dev_put(s->ports[SLICE_PORT_CONSOLE].stream, buf, len);
+	struct stream *console = s->ports[SLICE_PORT_CONSOLE].stream;
+	const char *at = buf, *end = at + len;
+
+	while (at < end) {
+		const char *lf = memchr(at, '\n', (size_t)(end - at));
+		if (lf == NULL) {
+			stream_dev_put(console, at, (size_t)(end - at));
+			return;
+		}
+		stream_dev_put(console, at, (size_t)(lf - at));
+		stream_dev_put(console, "\r\n", 2);
+		at = lf + 1;
+	}
 }
 
 static void device_msi(void *ctx, gpa_t addr, uint32_t data)
