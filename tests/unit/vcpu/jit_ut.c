@@ -349,3 +349,9 @@ UT_TEST(also_without_the_newer_instructions_of_the_host)
 {
 	compare(RIG_BASELINE);
 }
+
+UT_TEST(seeds_that_once_differed)
+{
+	/* A pair of LR and SC with floating point between, for which the interpreter went on. */
+	UT_CHECK(one(18651, RIG_TRANSLATED));
+}

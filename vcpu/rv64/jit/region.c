@@ -199,6 +199,14 @@ static bool is_sc_of(const struct region_insn *in, const struct region_insn *lr)
 	return in->d.op == sc && in->d.rs1 == lr->d.rs1;
 }
 
+/* Computes, and always goes on. Floating point may end in the interpreter (tr_fp_on). */
+static bool goes_on(const struct region_insn *in)
+{
+	bool fp = in->d.op >= RV_OP_flw && in->d.op <= RV_OP_fmv_d_x;
+	return in->kind == KIND_BRANCH ||
+	       (in->kind == KIND_PLAIN && !fp && in->d.op != RV_OP_fence);
+}
+
 static void pair_from(struct region *r, unsigned i)
 {
 	struct region_insn *lr = &r->insn[i];
@@ -213,8 +221,7 @@ static void pair_from(struct region *r, unsigned i)
 			lr->paired = in->paired = true;
 			return;
 		}
-		if (in->kind != KIND_BRANCH && (in->kind != KIND_PLAIN || in->d.op == RV_OP_fence ||
-						       writes(in, lr->d.rs1)))
+		if (!goes_on(in) || writes(in, lr->d.rs1))
 			return;
 	}
 }
