@@ -258,6 +258,12 @@ static uint64_t load_reserved(
 	return r->value;
 }
 
+/* A write that changes nothing. Not atomic_fetch_or: clang makes a load and a fence of that. */
+static void write_touch(_Atomic uint64_t *w)
+{
+	__asm__ volatile("lock orq $0, %0" : "+m"(*(volatile uint64_t *)w) : : "memory");
+}
+
 static bool store_conditional(struct cluster_vcpu *v, struct reserve *r, uint64_t value)
 {
 	const struct dsm_ram *ram = dsm_ram(v->cluster->m[v->slice].dsm);
@@ -265,7 +271,7 @@ static bool store_conditional(struct cluster_vcpu *v, struct reserve *r, uint64_
 	gpage_t page = gpa_page(cluster_gpa(r->page, 0));
 	enum dsm_excl got;
 	while ((got = ram->ops->excl_begin(ram->ctx, v->slot, page, r->gen)) == DSM_EXCL_READONLY)
-		atomic_fetch_or(w, 0);
+		write_touch(w);
 	cluster_retire(v);
 	if (got == DSM_EXCL_LOST)
 		return false;
