@@ -79,6 +79,10 @@ struct core_cfg {
 MUST_CHECK int core_create(const struct core_cfg *cfg, struct core **out);
 void core_destroy(struct core *core);
 
+/* Before the first step: this page of the own share has bytes, of a time when there was no other
+ * slice. It is the home's, writable and not known to be zeros; nobody has mapped it. */
+void core_adopt(struct core *core, gpage_t page);
+
 /* ---- events ---- */
 
 enum core_event_type {

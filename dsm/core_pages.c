@@ -102,6 +102,15 @@ void core_pages_fini(struct core *k)
 	free(k->txns);
 }
 
+void core_adopt(struct core *k, gpage_t page)
+{
+	OBJ_CHECK(k, CORE_MAGIC);
+	CHECK(core_has_page(k, page) && k->now_ns == 0);
+	uint32_t p = (uint32_t)(page.v - k->first), own = core_own(k, p);
+	CHECK(own != CORE_NONE);
+	core_page_change(k, p, &k->own_c[own], CACHE_M, 0);
+}
+
 uint32_t core_own(const struct core *k, uint32_t p)
 {
 	for (unsigned i = 0; i < k->n_own; i++) {

@@ -113,7 +113,7 @@ enum dsm_uffd_mode {
 struct dsm_node {
 	slice_id_t slice;
 	gpa_t start;
-	uint64_t bytes;
+	uint64_t bytes; /* 0: it has joined a machine whose memory the others hold */
 };
 
 struct dsm_cfg {
@@ -149,6 +149,20 @@ MUST_CHECK int dsm_start(struct dsm *dsm, struct xport *xport,
 	int (*other)(void *arg, const struct xport_rx *rx), void *arg);
 
 /*
+ * The memory of a slice that is alone becomes memory that other slices can join, at the same
+ * address and with the same bytes. `cfg` is that of dsm_create with the nodes of all slices: the
+ * others bring no memory (0 bytes), self, vcpus, failed and arg are what they were. Then comes
+ * dsm_start; until it returns nobody may touch guest memory. On success dsm_ram()->ops and the
+ * gate's are others than before, and pages never written are zeros that take no memory.
+ *
+ * On an error memory is what it was, and `why` (of `why_bytes`) says the cause and what to do:
+ * ERR_STATE (not alone, stopped, or a device holds a pin), ERR_INVAL (`cfg`), ERR_NO_MEMORY,
+ * ERR_NO_FD, ERR_DENIED, ERR_KERNEL. Context: main thread; vCPUs are parked, devices at rest and
+ * without pins. It takes as long as copying the memory.
+ */
+MUST_CHECK int dsm_share(struct dsm *dsm, const struct dsm_cfg *cfg, char *why, size_t why_bytes);
+
+/*
  * The functions that a transport made for this dsm must be given (xport_handler.message and .down).
  * `arg` is the dsm.
  */
@@ -168,7 +182,8 @@ const struct dsm_gate *dsm_gate(struct dsm *dsm);
 /*
  * Tie the calling thread to vCPU slot `slot`: its page faults are that vCPU's, and `retired` counts
  * its instructions (the progress rule reads it). `retired` must stay valid until dsm_stop. With
- * other slices the thread steps back behind the service thread (a lower nice priority, for good).
+ * other slices, or when they come, the thread steps back behind the service thread (a lower nice
+ * priority, for good).
  */
 void dsm_vcpu_attach(struct dsm *dsm, unsigned slot, const _Atomic uint64_t *retired);
 

@@ -211,13 +211,19 @@ static int alone_pin(void *ctx, struct dsm_seg *segs, size_t n)
 	OBJ_CHECK(dsm, DSM_MAGIC);
 	size_t pages;
 	int err = count_pages(dsm, segs, n, &pages);
-	if (err == 0)
-		segs_place(dsm, segs, n);
-	return err;
+	if (err != 0)
+		return err;
+	segs_place(dsm, segs, n);
+	/* Only looked at when devices are at rest, which orders it. */
+	atomic_fetch_add_explicit(&dsm->alone_pins, 1, memory_order_relaxed);
+	return 0;
 }
 
 static void alone_unpin(void *ctx, const struct dsm_seg *segs, size_t n)
 {
+	struct dsm *dsm = ctx;
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	atomic_fetch_sub_explicit(&dsm->alone_pins, 1, memory_order_relaxed);
 }
 
 const struct dsm_gate_ops pin_ops_alone = {.pin = alone_pin, .unpin = alone_unpin};

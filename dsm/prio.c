@@ -4,7 +4,6 @@
 #include "dsm/prio.h"
 
 #include <sched.h>
-#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,8 +27,9 @@ int prio_base(void)
 	return getpriority(PRIO_PROCESS, 0); /* -1 is a value: this use has no error */
 }
 
-/* sched_setattr(2), which the C library does not have yet. 0 ns: the scheduler's own turns. */
-static void set(int nice, uint64_t turn_ns)
+/* sched_setattr(2), which the C library does not have yet. Thread 0: the calling one. 0 ns: the
+ * scheduler's own turns. */
+static void set(uint32_t tid, int nice, uint64_t turn_ns)
 {
 	struct {
 		uint32_t size, policy;
@@ -38,16 +38,16 @@ static void set(int nice, uint64_t turn_ns)
 		uint32_t priority;
 		uint64_t runtime_ns, deadline_ns, period_ns;
 	} attr = {.size = sizeof(attr), .policy = SCHED_OTHER, .nice = nice, .runtime_ns = turn_ns};
-	if (syscall(SYS_sched_setattr, 0, &attr, 0) != 0)
+	if (syscall(SYS_sched_setattr, tid, &attr, 0) != 0)
 		log_debug(dsm, "sched_setattr: %m");
 }
 
 void prio_service(int base)
 {
-	set(base, TURN_NS);
+	set(0, base, TURN_NS);
 }
 
-void prio_vcpu(int base)
+void prio_vcpu(int base, uint32_t tid)
 {
-	set(MIN(base + VCPU_STEP, NICE_MAX), 0);
+	set(tid, MIN(base + VCPU_STEP, NICE_MAX), 0);
 }

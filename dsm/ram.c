@@ -134,10 +134,12 @@ static int memfd_make(int *out)
 	return 0;
 }
 
-static uint8_t *map_bytes(int fd, uint64_t bytes)
+/* Map `bytes` from `off` of the file, or anonymous ones (`fd` < 0): in place of what is at `at`, or
+ * anywhere (NULL). */
+static uint8_t *map_bytes(uint8_t *at, int fd, uint64_t off, uint64_t bytes)
 {
-	int how = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, how | MAP_NORESERVE, fd, 0);
+	int how = (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED) | (at ? MAP_FIXED : 0);
+	void *p = mmap(at, bytes, PROT_READ | PROT_WRITE, how | MAP_NORESERVE, fd, (off_t)off);
 	if (p == MAP_FAILED) {
 		log_error(dsm, "can not map guest memory, mib %ju: %m", (uintmax_t)(bytes >> 20));
 		return NULL;
@@ -150,31 +152,51 @@ static uint8_t *map_bytes(int fd, uint64_t bytes)
 }
 
 /* Anonymous memory: a memfd gets huge pages only where the operator has asked for them. */
-static int ram_map_alone(struct ram *ram, uint64_t bytes)
+static uint8_t *map_alone(uint8_t *at, uint64_t bytes)
 {
-	ram->guest = ram->alias = map_bytes(-1, bytes);
-	if (ram->guest == NULL)
-		return ERR_NO_MEMORY;
-	(void)madvise(ram->guest, bytes, MADV_HUGEPAGE); /* fails where the kernel has none */
-	return 0;
+	uint8_t *p = map_bytes(at, -1, 0, bytes);
+	if (p != NULL)
+		(void)madvise(p, bytes, MADV_HUGEPAGE); /* fails where the kernel has none */
+	return p;
 }
 
-static int ram_map(struct ram *ram, uint64_t bytes)
+static int ram_map_alone(struct ram *ram, uint64_t bytes)
+{
+	ram->guest = ram->alias = map_alone(NULL, bytes);
+	return ram->guest == NULL ? ERR_NO_MEMORY : 0;
+}
+
+/* Rights are per 4 KiB page: a huge page would move them together. Fails where the kernel has no
+ * huge pages at all, which is as good. */
+static void small_pages(uint8_t *p, uint64_t bytes)
+{
+	(void)madvise(p, bytes, MADV_NOHUGEPAGE);
+}
+
+/* The file and the alias. */
+static int ram_map_file(struct ram *ram, uint64_t bytes)
 {
 	if (ftruncate(ram->fd, (off_t)bytes) != 0) {
 		log_error(dsm, "can not size guest memory, mib %ju: %m", (uintmax_t)(bytes >> 20));
 		return ERR_NO_MEMORY;
 	}
-	ram->alias = map_bytes(ram->fd, bytes);
-	if (ram->alias == NULL)
+	uint8_t *alias = map_bytes(NULL, ram->fd, 0, bytes);
+	if (alias == NULL)
 		return ERR_NO_MEMORY;
-	ram->guest = map_bytes(ram->fd, bytes);
+	small_pages(alias, bytes);
+	ram->alias = alias;
+	return 0;
+}
+
+static int ram_map(struct ram *ram, uint64_t bytes)
+{
+	int err = ram_map_file(ram, bytes);
+	if (err != 0)
+		return err;
+	ram->guest = map_bytes(NULL, ram->fd, 0, bytes);
 	if (ram->guest == NULL)
 		return ERR_NO_MEMORY;
-	/* Rights are per 4 KiB page: a huge page would move them together. Fails where the kernel
-	 * has no huge pages at all, which is as good. */
-	(void)madvise(ram->guest, bytes, MADV_NOHUGEPAGE);
-	(void)madvise(ram->alias, bytes, MADV_NOHUGEPAGE);
+	small_pages(ram->guest, bytes);
 	return 0;
 }
 
@@ -244,12 +266,14 @@ unsigned ram_state(const struct ram *ram, uint64_t page)
 	return (atomic_load(&ram->state[page / 2]) >> (page & 1) * 4) & 0xfu;
 }
 
+static bool all_zeros(const uint8_t *p)
+{
+	return p[0] == 0 && memcmp(p, p + 1, PAGE_BYTES - 1) == 0;
+}
+
 bool ram_is_zero(const struct ram *ram, uint64_t page)
 {
-	if (!(ram_state(ram, page) & RAM_LIVE))
-		return true;
-	const uint8_t *p = ram_bytes(ram, page);
-	return p[0] == 0 && memcmp(p, p + 1, PAGE_BYTES - 1) == 0;
+	return !(ram_state(ram, page) & RAM_LIVE) || all_zeros(ram_bytes(ram, page));
 }
 
 /* ---- backing -------------------------------------------------------------------------------- */
@@ -346,4 +370,94 @@ void ram_retire(struct ram *ram, uint64_t page)
 void ram_flush(struct ram *ram)
 {
 	flush_oldest(ram, ram->stale_n);
+}
+
+/* ---- from one slice to several -------------------------------------------------------------- */
+
+#define PIECE_PAGES (RAM_PIECE_BYTES >> PAGE_SHIFT)
+
+static uint8_t *guest_at(const struct ram *ram, uint64_t page)
+{
+	return ram->guest + (page << PAGE_SHIFT);
+}
+
+/* Pages of a piece that have bytes, into the file. The guest mapping is not guarded yet, and plain
+ * memory to the kernel. */
+static int piece_copy(struct ram *ram, uint64_t page, uint64_t n)
+{
+	int err = 0;
+	for (uint64_t i = page; i < page + n && err == 0; i++)
+		if (!all_zeros(guest_at(ram, i)))
+			err = ram_fill(ram, i, guest_at(ram, i));
+	return err;
+}
+
+/* The file has the bytes of the piece: show them at the guest's address. */
+static int piece_show(const struct ram *ram, uint64_t page, uint64_t n)
+{
+	uint64_t off = page << PAGE_SHIFT;
+	return map_bytes(ram->guest + off, ram->fd, off, n << PAGE_SHIFT) != NULL ? 0 : ERR_KERNEL;
+}
+
+/* Make the piece anonymous again, and allocated as at the start. */
+static void piece_back(struct ram *ram, uint64_t page, uint64_t n)
+{
+	uint64_t bytes = n << PAGE_SHIFT;
+	uint8_t *p = map_alone(guest_at(ram, page), bytes);
+	if (p == NULL || madvise(p, bytes, MADV_POPULATE_WRITE) != 0) {
+		log_warn(dsm, "guest memory from page %ju stays without huge pages: %m",
+			(uintmax_t)page);
+		CHECK(piece_show(ram, page, n) == 0); /* the kernel has let us map more before */
+		return;
+	}
+	for (uint64_t i = page; i < page + n; i++)
+		if (ram_state(ram, i) & RAM_LIVE)
+			memcpy(guest_at(ram, i), ram_bytes(ram, i), PAGE_BYTES);
+	(void)punch_run(ram, page, n); /* logged; the file ends with its last mapping */
+}
+
+/* Undo what was moved: the pages before `moved`. What was copied of the next piece goes first, so
+ * that there is memory for one. */
+static void unshare(struct ram *ram, uint64_t moved)
+{
+	if (moved < ram->pages)
+		(void)punch_run(ram, moved, ram->pages - moved);
+	for (uint64_t page = 0; page < moved; page += PIECE_PAGES)
+		piece_back(ram, page, MIN(PIECE_PAGES, moved - page));
+	for (uint64_t page = 0; page < moved; page++)
+		ram_mark(ram, page, RAM_BACKED | RAM_LIVE, 0);
+	if (ram->alias != ram->guest)
+		munmap(ram->alias, ram->pages << PAGE_SHIFT);
+	ram->alias = ram->guest;
+	close(ram->fd);
+	ram->fd = -1;
+}
+
+void ram_unshare(struct ram *ram)
+{
+	unshare(ram, ram->pages);
+}
+
+int ram_share(struct ram *ram, int fd)
+{
+	uint64_t moved = 0;
+	CHECK(ram->fd < 0 && ram->alias == ram->guest);
+	int err = fd < 0 ? memfd_make(&fd) : 0;
+	if (err != 0)
+		return err;
+	ram->fd = fd;
+	err = ram_map_file(ram, ram->pages << PAGE_SHIFT);
+	while (err == 0 && moved < ram->pages) {
+		uint64_t n = MIN(PIECE_PAGES, ram->pages - moved);
+		err = piece_copy(ram, moved, n);
+		if (err != 0)
+			break;
+		err = piece_show(ram, moved, n);
+		moved += n; /* also when that failed: the file has the bytes, the mapping may not */
+	}
+	if (err != 0)
+		unshare(ram, moved);
+	else
+		small_pages(ram->guest, ram->pages << PAGE_SHIFT);
+	return err;
 }

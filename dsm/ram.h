@@ -56,6 +56,20 @@ MUST_CHECK int ram_admit(uint64_t need_bytes, uint64_t span_bytes);
 MUST_CHECK int ram_init(struct ram *ram, int fd, uint64_t bytes, bool second);
 void ram_fini(struct ram *ram);
 
+/* What is there twice at most while memory moves. */
+#define RAM_PIECE_BYTES (UINT64_C(2) << 20)
+
+/* Anonymous memory becomes that of a memfd, or of `fd` as in ram_init, at the same address and with
+ * an alias of its own. It moves piece by piece: pages of zeros become holes, the others RAM_BACKED
+ * and RAM_LIVE; nothing is mapped in `guest`. On an error it is as it was: ERR_NO_MEMORY,
+ * ERR_NO_FD, ERR_KERNEL. Context: main thread, while nobody is at the memory. */
+MUST_CHECK int ram_share(struct ram *ram, int fd);
+
+/* Undo ram_share(), before anything else was done to the memory. What the host can not give as
+ * anonymous memory stays memory of the file: as good, but for huge pages. Context: as
+ * ram_share(). */
+void ram_unshare(struct ram *ram);
+
 /* The functions below: service thread, unless said. They do not block but in the kernel's
  * allocator. */
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -20,6 +21,9 @@
 #define HOLD_NS_DEFAULT UINT64_C(1000000)
 /* How often a held page's vCPU is looked at, per hold. */
 #define HOLD_POLLS 16u
+/* For each page, when a slice is alone no more: 16 bytes of the core, the copyset (one bit for each
+ * slice id), and an entry of 8 in the page tables of both mappings. */
+#define SHARE_PAGE_BYTES (16 + SLICE_MAX / 8 + 2 * 8)
 /* Beside share and cache: pages that are retired but not given back, and the arrays of this folder.
  */
 #define OVERHEAD_BYTES (RAM_STALE_MAX * (uint64_t)PAGE_BYTES)
@@ -74,12 +78,12 @@ static int cfg_check(const struct dsm_cfg *cfg)
 	uint64_t next = cfg->nodes[0].start.v;
 	for (size_t i = 0; i < cfg->n_nodes; i++) {
 		const struct dsm_node *n = &cfg->nodes[i];
-		if (n->start.v != next || n->bytes == 0 || (n->start.v | n->bytes) % PAGE_BYTES ||
+		if (n->start.v != next || (n->start.v | n->bytes) % PAGE_BYTES ||
 			add_overflows(next, n->bytes, &next))
 			return ERR_INVAL;
 		own |= slice_eq(n->slice, cfg->self);
 	}
-	return own ? 0 : ERR_INVAL;
+	return own && next != cfg->nodes[0].start.v ? 0 : ERR_INVAL;
 }
 
 static uint64_t bytes_all(const struct dsm_cfg *cfg)
@@ -113,15 +117,16 @@ static int make_core(struct dsm *dsm, const struct dsm_cfg *cfg)
 {
 	slice_id_t slices[SLICE_MAX];
 	bool seen[SLICE_MAX] = {false};
-	size_t n = 0;
+	size_t n = 0, n_ranges = 0;
 	struct core_range *ranges = calloc(cfg->n_nodes, sizeof(*ranges));
 	if (ranges == NULL)
 		return ERR_NO_MEMORY;
 	for (size_t i = 0; i < cfg->n_nodes; i++) {
 		const struct dsm_node *node = &cfg->nodes[i];
-		ranges[i] = (struct core_range){.start = gpa_page(node->start),
-			.pages = node->bytes >> PAGE_SHIFT,
-			.home = node->slice};
+		if (node->bytes != 0)
+			ranges[n_ranges++] = (struct core_range){.start = gpa_page(node->start),
+				.pages = node->bytes >> PAGE_SHIFT,
+				.home = node->slice};
 		if (node->slice.v < SLICE_MAX && !seen[node->slice.v]) {
 			seen[node->slice.v] = true;
 			slices[n++] = node->slice;
@@ -133,7 +138,7 @@ static int make_core(struct dsm *dsm, const struct dsm_cfg *cfg)
 		.slices = slices,
 		.n_slices = n,
 		.ranges = ranges,
-		.n_ranges = cfg->n_nodes,
+		.n_ranges = n_ranges,
 		.cache_pages = cfg->cache_bytes == UINT64_MAX ? UINT64_MAX
 							      : cfg->cache_bytes >> PAGE_SHIFT,
 		.vcpus = dsm->n_slots,
@@ -145,20 +150,43 @@ static int make_core(struct dsm *dsm, const struct dsm_cfg *cfg)
 	return err;
 }
 
-static int make_shared(struct dsm *dsm, const struct dsm_cfg *cfg)
+/* What memory needs beside itself to be shared. `why`: as of dsm_share(). */
+static int make_parts(struct dsm *dsm, const struct dsm_cfg *cfg, char *why, size_t why_bytes)
 {
-	dsm->slots = calloc(dsm->n_slots, sizeof(*dsm->slots));
-	if (dsm->slots == NULL)
-		return ERR_NO_MEMORY;
+	snprintf(why, why_bytes, "%s", "");
 	dsm->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (dsm->kick_fd < 0)
 		return err_from_errno(errno);
 	int err = excl_init(&dsm->excl, &dsm->ram, dsm->n_vcpus, service_kick, dsm);
 	if (err == 0)
-		err = uffd_init(&dsm->uffd, &dsm->ram, cfg->mode, cfg->uffd_dev);
-	if (err == 0)
 		err = make_core(dsm, cfg);
+	if (err == 0)
+		err = uffd_init(&dsm->uffd, &dsm->ram, cfg->mode, cfg->uffd_dev, why, why_bytes);
 	return err;
+}
+
+/* Undoes make_parts(), as far as it has come. */
+static void free_parts(struct dsm *dsm)
+{
+	if (dsm->core != NULL)
+		core_destroy(dsm->core);
+	dsm->core = NULL;
+	uffd_fini(&dsm->uffd);
+	excl_fini(&dsm->excl);
+	if (dsm->kick_fd >= 0)
+		close(dsm->kick_fd);
+	dsm->kick_fd = -1;
+}
+
+static int make_shared(struct dsm *dsm, const struct dsm_cfg *cfg)
+{
+	char why[160];
+	int err = make_parts(dsm, cfg, why, sizeof(why));
+	if (err != 0 && why[0] != '\0')
+		log_error(dsm, "%s", why);
+	if (err == 0)
+		err = uffd_guard(&dsm->uffd);
+	return err == ERR_DENIED ? ERR_KERNEL : err;
 }
 
 static struct dsm *dsm_new(const struct dsm_cfg *cfg)
@@ -183,7 +211,11 @@ static struct dsm *dsm_new(const struct dsm_cfg *cfg)
 	list_init(&dsm->unpins);
 	list_init(&dsm->pin_wait);
 	list_init(&dsm->active);
-	return dsm;
+	dsm->slots = calloc(dsm->n_slots, sizeof(*dsm->slots));
+	if (dsm->slots != NULL)
+		return dsm;
+	dsm_destroy(dsm);
+	return NULL;
 }
 
 static void views_make(struct dsm *dsm, const struct dsm_cfg *cfg, uint64_t bytes)
@@ -225,6 +257,117 @@ int dsm_create(const struct dsm_cfg *cfg, struct dsm **out)
 	views_make(dsm, cfg, bytes);
 	*out = dsm;
 	return 0;
+}
+
+/* ---- from one slice to several -------------------------------------------------------------- */
+
+static int refuse(char *why, size_t why_bytes, int err, const char *text)
+{
+	snprintf(why, why_bytes, "%s", text);
+	return err;
+}
+
+static bool share_cfg_good(const struct dsm *dsm, const struct dsm_cfg *cfg)
+{
+	if (cfg_check(cfg) != 0 || cfg->n_nodes < 2 || !slice_eq(cfg->self, dsm->self) ||
+		cfg->vcpus != dsm->n_vcpus || cfg->nodes[0].start.v != dsm->gate.base.v ||
+		bytes_all(cfg) != dsm->gate.bytes)
+		return false;
+	for (size_t i = 0; i < cfg->n_nodes; i++)
+		if (cfg->nodes[i].bytes != 0 && !slice_eq(cfg->nodes[i].slice, dsm->self))
+			return false;
+	return true;
+}
+
+/* All that can be refused before anything has changed. */
+static int share_check(struct dsm *dsm, const struct dsm_cfg *cfg, char *why, size_t why_bytes)
+{
+	if (!dsm->alone || atomic_load(&dsm->over))
+		return refuse(why, why_bytes, ERR_STATE,
+			"guest memory is shared already or has stopped: start the machine anew");
+	if (atomic_load(&dsm->alone_pins) != 0)
+		return refuse(why, why_bytes, ERR_STATE,
+			"a device is at guest memory: bring devices to rest first");
+	if (!share_cfg_good(dsm, cfg))
+		return refuse(why, why_bytes, ERR_INVAL,
+			"a slice that joins must bring no memory, and the others keep theirs");
+	uint64_t need = dsm->ram.pages * SHARE_PAGE_BYTES + 2 * RAM_PIECE_BYTES + OVERHEAD_BYTES;
+	if (ram_admit(need, dsm->gate.bytes) == 0)
+		return 0;
+	snprintf(why, why_bytes,
+		"sharing guest memory needs %ju MiB more on this host and a file of %ju MiB: free "
+		"memory, or raise the cgroup's limit or ulimit -f",
+		(uintmax_t)(need >> 20) + 1, (uintmax_t)(dsm->gate.bytes >> 20));
+	return ERR_NO_MEMORY;
+}
+
+static int share_memory(struct dsm *dsm, int fd)
+{
+	int err = ram_share(&dsm->ram, fd);
+	if (err != 0)
+		return err;
+	err = uffd_guard(&dsm->uffd);
+	if (err != 0)
+		ram_unshare(&dsm->ram);
+	return err;
+}
+
+static const char *share_why(int err)
+{
+	switch (err) {
+	case ERR_NO_MEMORY:
+		return "the host has no memory left to share the guest's: free some, or raise the "
+		       "limit of the cgroup";
+	case ERR_NO_FD:
+		return "no file descriptor is left: raise the limit of open files (ulimit -n)";
+	default:
+		return "the kernel does not guard guest memory, its log line says why: try another "
+		       "--uffd mode";
+	}
+}
+
+/* Nothing fails from here on. What has bytes is ours in every sense; nothing is mapped. */
+static void share_done(struct dsm *dsm, const struct dsm_cfg *cfg)
+{
+	dsm->alone = false;
+	for (uint64_t i = 0; i < dsm->ram.pages; i++)
+		if (ram_state(&dsm->ram, i) & RAM_LIVE)
+			core_adopt(dsm->core, dsm_page(dsm, i));
+	for (unsigned i = 0; i < dsm->n_vcpus; i++) {
+		uint32_t tid = atomic_load_explicit(&dsm->slots[i].tid, memory_order_acquire);
+		if (tid != 0)
+			prio_vcpu(dsm->prio_base, tid);
+	}
+	views_make(dsm, cfg, dsm->gate.bytes);
+}
+
+int space_share(struct dsm *dsm, const struct dsm_cfg *cfg, int fd, char *why, size_t why_bytes)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	int err = share_check(dsm, cfg, why, why_bytes);
+	if (err != 0)
+		goto refused;
+	err = make_parts(dsm, cfg, why, why_bytes);
+	if (err == 0) {
+		err = share_memory(dsm, fd);
+		fd = -1;
+	}
+	if (err == 0) {
+		share_done(dsm, cfg);
+		return 0;
+	}
+	free_parts(dsm);
+	if (why_bytes != 0 && why[0] == '\0')
+		snprintf(why, why_bytes, "%s", share_why(err));
+refused:
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+int dsm_share(struct dsm *dsm, const struct dsm_cfg *cfg, char *why, size_t why_bytes)
+{
+	return space_share(dsm, cfg, -1, why, why_bytes);
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
@@ -269,12 +412,7 @@ void dsm_destroy(struct dsm *dsm)
 	OBJ_CHECK(dsm, DSM_MAGIC);
 	dsm_stop(dsm);
 	pin_fini(dsm);
-	if (dsm->core != NULL)
-		core_destroy(dsm->core);
-	uffd_fini(&dsm->uffd);
-	excl_fini(&dsm->excl);
-	if (dsm->kick_fd >= 0)
-		close(dsm->kick_fd);
+	free_parts(dsm);
 	if (dsm->epoll_fd >= 0)
 		close(dsm->epoll_fd);
 	ram_fini(&dsm->ram);
@@ -304,13 +442,12 @@ void dsm_vcpu_attach(struct dsm *dsm, unsigned slot, const _Atomic uint64_t *ret
 {
 	OBJ_CHECK(dsm, DSM_MAGIC);
 	CHECK(slot < dsm->n_vcpus);
-	if (dsm->alone)
-		return;
-	/* Partners: slot_of, retired_read. */
+	uint32_t tid = (uint32_t)syscall(SYS_gettid);
+	/* Partners: slot_of, retired_read, share_done. */
 	atomic_store_explicit(&dsm->slots[slot].retired, retired, memory_order_release);
-	atomic_store_explicit(
-		&dsm->slots[slot].tid, (uint32_t)syscall(SYS_gettid), memory_order_release);
-	prio_vcpu(dsm->prio_base);
+	atomic_store_explicit(&dsm->slots[slot].tid, tid, memory_order_release);
+	if (!dsm->alone)
+		prio_vcpu(dsm->prio_base, tid);
 }
 
 int dsm_quiesce(struct dsm *dsm, uint64_t timeout_ns)

@@ -66,7 +66,7 @@ struct dsm_revoke {
 
 struct dsm {
 	uint32_t magic;
-	bool alone; /* one slice: plain memory, no service thread, no core */
+	_Atomic bool alone; /* one slice: plain memory, no service thread, no core */
 	int prio_base;
 	slice_id_t self;
 	gpage_t first; /* of RAM */
@@ -88,6 +88,7 @@ struct dsm {
 	bool started;
 
 	/* Between threads. */
+	_Atomic uint64_t alone_pins; /* sets that devices hold while there is one slice */
 	int kick_fd;
 	_Atomic bool over;        /* no pin is taken any more; set under dsm_queue */
 	_Atomic bool kicked;      /* kick_fd has been written to and not read since */
@@ -138,6 +139,12 @@ static inline gpage_t dsm_page(const struct dsm *dsm, uint64_t index)
 {
 	return (gpage_t){dsm->first.v + index};
 }
+
+/* ---- space.c ---- */
+
+/* dsm_share() with the file that is to hold the memory (as in ram_init), for tests. */
+MUST_CHECK int space_share(
+	struct dsm *dsm, const struct dsm_cfg *cfg, int fd, char *why, size_t why_bytes);
 
 /* ---- service.c ---- */
 

@@ -112,6 +112,22 @@ static void say(char *why, size_t why_bytes, const char *text)
 		snprintf(why, why_bytes, "%s", text);
 }
 
+/* Why there is no descriptor, and what to do. */
+static const char *open_why(int err)
+{
+	switch (err) {
+	case ERR_DENIED:
+		return "userfaultfd is not allowed to this user: give it /dev/userfaultfd, or use "
+		       "--uffd user-only";
+	case ERR_NO_FD:
+		return "no file descriptor is left: raise the limit of open files (ulimit -n)";
+	case ERR_NO_MEMORY:
+		return "the host has no memory left: free some, or raise the limit of the cgroup";
+	default:
+		return "this kernel's userfaultfd is missing or older than 5.19";
+	}
+}
+
 int uffd_probe(enum dsm_uffd_mode mode, int dev, enum uffd_way *way, bool *user_only, char *why,
 	size_t why_bytes)
 {
@@ -123,11 +139,7 @@ int uffd_probe(enum dsm_uffd_mode mode, int dev, enum uffd_way *way, bool *user_
 		err = open_fd(dev, user, &fd);
 	}
 	if (err != 0) {
-		say(why, why_bytes,
-			err == ERR_DENIED
-				? "userfaultfd is not allowed to this user: give it "
-				  "/dev/userfaultfd, or use --uffd user-only"
-				: "this kernel's userfaultfd is missing or older than 5.19");
+		say(why, why_bytes, open_why(err));
 		return err;
 	}
 	err = try_ways(fd);
@@ -137,7 +149,9 @@ int uffd_probe(enum dsm_uffd_mode mode, int dev, enum uffd_way *way, bool *user_
 		return ERR_KERNEL;
 	}
 	if (err != 0 && err != ERR_UNSUPPORTED) {
-		say(why, why_bytes, "userfaultfd can not guard shared memory on this kernel");
+		say(why, why_bytes,
+			err == ERR_KERNEL ? "userfaultfd can not guard shared memory on this kernel"
+					  : open_why(err));
 		return err;
 	}
 	*way = err == ERR_UNSUPPORTED || mode == DSM_UFFD_COPY ? UFFD_BY_COPY : UFFD_BY_CONTINUE;
@@ -145,30 +159,32 @@ int uffd_probe(enum dsm_uffd_mode mode, int dev, enum uffd_way *way, bool *user_
 	return 0;
 }
 
-int uffd_init(struct uffd *u, struct ram *ram, enum dsm_uffd_mode mode, int dev)
+int uffd_init(struct uffd *u, struct ram *ram, enum dsm_uffd_mode mode, int dev, char *why,
+	size_t why_bytes)
 {
-	char why[160];
 	*u = (struct uffd){.fd = -1, .pagemap = -1, .ram = ram};
-	int err = uffd_probe(mode, dev, &u->way, &u->user_only, why, sizeof(why));
-	if (err != 0) {
-		log_error(dsm, "%s", why);
-		return err == ERR_DENIED ? ERR_KERNEL : err;
-	}
+	int err = uffd_probe(mode, dev, &u->way, &u->user_only, why, why_bytes);
+	if (err != 0)
+		return err;
 	u->bounce = malloc(PAGE_BYTES);
-	if (u->bounce == NULL)
-		return ERR_NO_MEMORY;
-	err = open_fd(dev, u->user_only, &u->fd);
+	err = u->bounce == NULL ? ERR_NO_MEMORY : open_fd(dev, u->user_only, &u->fd);
 	if (err == 0 && u->way == UFFD_BY_COPY) {
 		u->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 		if (u->pagemap < 0)
-			err = ERR_KERNEL;
+			err = errno == EMFILE || errno == ENFILE ? ERR_NO_FD : ERR_KERNEL;
 	}
-	if (err == 0)
-		err = register_range(u->fd, ram->guest, ram->pages << PAGE_SHIFT);
 	if (err != 0) {
-		log_error(dsm, "can not guard guest memory with userfaultfd: %m");
+		say(why, why_bytes, open_why(err));
 		uffd_fini(u);
 	}
+	return err;
+}
+
+int uffd_guard(struct uffd *u)
+{
+	int err = register_range(u->fd, u->ram->guest, u->ram->pages << PAGE_SHIFT);
+	if (err != 0)
+		log_error(dsm, "can not guard guest memory with userfaultfd: %m");
 	return err;
 }
 

@@ -45,9 +45,13 @@ struct uffd_fault {
 MUST_CHECK int uffd_probe(enum dsm_uffd_mode mode, int dev, enum uffd_way *way, bool *user_only,
 	char *why, size_t why_bytes);
 
-/* Open a descriptor and register ram->guest. As uffd_probe(), logged. Context: main thread, before
- * any access. */
-MUST_CHECK int uffd_init(struct uffd *u, struct ram *ram, enum dsm_uffd_mode mode, int dev);
+/* Open a descriptor for the pages of `ram`; what is missing is as of uffd_probe(). Context: main
+ * thread. */
+MUST_CHECK int uffd_init(struct uffd *u, struct ram *ram, enum dsm_uffd_mode mode, int dev,
+	char *why, size_t why_bytes);
+
+/* Guard ram->guest from now on. ERR_KERNEL, logged. Context: main thread, before any access. */
+MUST_CHECK int uffd_guard(struct uffd *u);
 
 /* Take the guard away: waiters go on and find whatever is behind the pages. */
 void uffd_release(struct uffd *u);

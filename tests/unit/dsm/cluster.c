@@ -48,18 +48,16 @@ static void fabric_listen(struct cluster *c, unsigned i)
 	CHECK(xport_ofi_listen(&cfg, &m->ofi) == 0);
 }
 
-static void member_make(
-	struct cluster *c, unsigned i, uint64_t cache_pages, enum dsm_uffd_mode mode, int dev)
+static struct dsm_cfg member_cfg(struct cluster *c, unsigned i, struct dsm_node *nodes,
+	uint64_t cache_pages, enum dsm_uffd_mode mode, int dev)
 {
-	struct dsm_node nodes[CLUSTER_MAX];
-	struct cluster_member *m = &c->m[i];
 	for (unsigned j = 0; j < c->n; j++)
 		nodes[j] = (struct dsm_node){
 			.slice = member_id(j),
-			.start = cluster_gpa(j * c->pages, 0),
-			.bytes = (uint64_t)c->pages * PAGE_BYTES,
+			.start = cluster_gpa((c->joined ? MIN(j, 1) : j) * c->pages, 0),
+			.bytes = c->joined && j != 0 ? 0 : (uint64_t)c->pages * PAGE_BYTES,
 		};
-	const struct dsm_cfg cfg = {
+	return (struct dsm_cfg){
 		.self = member_id(i),
 		.nodes = nodes,
 		.n_nodes = c->n,
@@ -68,11 +66,13 @@ static void member_make(
 		.uffd_dev = dev,
 		.vcpus = CLUSTER_VCPUS,
 		.failed = member_failed,
-		.arg = m,
+		.arg = &c->m[i],
 	};
-	CHECK(dsm_create(&cfg, &m->dsm) == 0);
-	if (c->n == 1)
-		return;
+}
+
+static void member_connect(struct cluster *c, unsigned i)
+{
+	struct cluster_member *m = &c->m[i];
 	m->handler = (struct xport_handler){
 		.message = dsm_xport_message,
 		.down = dsm_xport_down,
@@ -115,31 +115,89 @@ static void fabric_join_all(struct cluster *c)
 		CHECK(pthread_join(joins[i].thread, NULL) == 0);
 }
 
+static void member_make(
+	struct cluster *c, unsigned i, uint64_t cache_pages, enum dsm_uffd_mode mode, int dev)
+{
+	struct dsm_node nodes[CLUSTER_MAX];
+	const struct dsm_cfg cfg = member_cfg(c, i, nodes, cache_pages, mode, dev);
+	CHECK(dsm_create(&cfg, &c->m[i].dsm) == 0);
+	if (c->n > 1)
+		member_connect(c, i);
+}
+
+static void hub_make(struct cluster *c)
+{
+	slice_id_t ids[CLUSTER_MAX];
+	for (unsigned i = 0; i < c->n; i++)
+		ids[i] = member_id(i);
+	CHECK(xport_mem_hub_create(ids, c->n, NULL, &c->hub) == 0);
+}
+
+static void run_all(struct cluster *c)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		CHECK(dsm_start(c->m[i].dsm, c->m[i].xport, member_other, &c->m[i]) == 0);
+}
+
+static int dev_open(void)
+{
+	return open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+}
+
+static void dev_close(int dev)
+{
+	if (dev >= 0)
+		close(dev);
+}
+
+bool cluster_can(enum dsm_uffd_mode mode, char *why, size_t why_bytes)
+{
+	enum uffd_way way;
+	bool user_only;
+	int dev = dev_open();
+	int err = uffd_probe(mode, dev, &way, &user_only, why, why_bytes);
+	dev_close(dev);
+	return err == 0;
+}
+
 static bool start(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,
 	enum dsm_uffd_mode mode, bool fabric, char *why, size_t why_bytes)
 {
-	slice_id_t ids[CLUSTER_MAX];
-	enum uffd_way way;
-	bool user_only;
 	*c = (struct cluster){.n = n, .pages = pages, .fabric = fabric};
-	int dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	bool can = n == 1 || uffd_probe(mode, dev, &way, &user_only, why, why_bytes) == 0;
-	if (!can)
-		goto out;
-	for (unsigned i = 0; i < n; i++)
-		ids[i] = member_id(i);
+	if (n > 1 && !cluster_can(mode, why, why_bytes))
+		return false;
 	if (n > 1 && !fabric)
-		CHECK(xport_mem_hub_create(ids, n, NULL, &c->hub) == 0);
+		hub_make(c);
+	int dev = dev_open();
 	for (unsigned i = 0; i < n; i++)
 		member_make(c, i, cache_pages, mode, dev);
+	dev_close(dev);
 	if (fabric)
 		fabric_join_all(c);
-	for (unsigned i = 0; i < n; i++)
-		CHECK(dsm_start(c->m[i].dsm, c->m[i].xport, member_other, &c->m[i]) == 0);
-out:
-	if (dev >= 0)
-		close(dev);
-	return can;
+	run_all(c);
+	return true;
+}
+
+int cluster_join(struct cluster *c, uint64_t cache_pages, enum dsm_uffd_mode mode, int fd,
+	char *why, size_t why_bytes)
+{
+	struct dsm_node nodes[CLUSTER_MAX];
+	int dev = dev_open();
+	c->n = 2;
+	c->joined = true;
+	const struct dsm_cfg cfg = member_cfg(c, 0, nodes, cache_pages, mode, dev);
+	int err = space_share(c->m[0].dsm, &cfg, fd, why, why_bytes);
+	if (err == 0) {
+		hub_make(c);
+		member_connect(c, 0);
+		member_make(c, 1, cache_pages, mode, dev);
+		run_all(c);
+	} else {
+		c->n = 1;
+		c->joined = false;
+	}
+	dev_close(dev);
+	return err;
 }
 
 bool cluster_start(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,

@@ -31,10 +31,14 @@ struct cluster_member {
 
 struct cluster {
 	unsigned n, pages;
+	bool joined; /* all but the first have joined, and are home of nothing */
 	bool fabric;
 	struct xport_mem_hub *hub;
 	struct cluster_member m[CLUSTER_MAX];
 };
+
+/* False: `why` says what is missing here for this mode. */
+bool cluster_can(enum dsm_uffd_mode mode, char *why, size_t why_bytes);
 
 /* `pages` a slice; `cache_pages` beyond the share, UINT64_MAX: no limit. False: `why` says what is
  * missing here. */
@@ -43,6 +47,10 @@ bool cluster_start(struct cluster *c, unsigned n, unsigned pages, uint64_t cache
 /* The same over libfabric on the loopback interface, sealed. */
 bool cluster_start_fabric(struct cluster *c, unsigned n, unsigned pages, uint64_t cache_pages,
 	enum dsm_uffd_mode mode, char *why, size_t why_bytes);
+/* To a cluster of one: its slice shares its memory (in `fd`, as of space_share), and a second one
+ * joins. The error of that sharing, after which there is still one. */
+int cluster_join(struct cluster *c, uint64_t cache_pages, enum dsm_uffd_mode mode, int fd,
+	char *why, size_t why_bytes);
 void cluster_stop(struct cluster *c);
 /* After a failed test as after a good one. */
 void cluster_end(struct cluster *c);
@@ -57,6 +65,15 @@ void cluster_after(void);
 		char why_[160];                                                                    \
 		if (!cluster_start(&cluster, n, pages, cache, mode, why_, sizeof(why_)))           \
 			UT_SKIP("%s", why_);                                                       \
+	} while (0)
+
+/* A cluster of one that can be joined in this mode, or skip the test. */
+#define CLUSTER_START_LONE(pages, mode)                                                            \
+	do {                                                                                       \
+		char why_[160];                                                                    \
+		if (!cluster_can(mode, why_, sizeof(why_)))                                        \
+			UT_SKIP("%s", why_);                                                       \
+		CHECK(cluster_start(&cluster, 1, pages, 0, mode, why_, sizeof(why_)));             \
 	} while (0)
 
 /* `check(mode)` runs in every way that the kernel and this user have. */

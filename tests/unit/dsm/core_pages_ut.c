@@ -26,6 +26,31 @@ UT_TEST(a_page_never_touched_is_here_at_its_home)
 	rig_end(&r);
 }
 
+/* Bytes from before there was another slice: sent as they are, others as zeros. */
+UT_TEST(an_adopted_page_has_bytes)
+{
+	struct core_stats st;
+	struct core_page_info info;
+
+	rig_start(&r, 0, 2, 8, 1);
+	core_adopt(r.core, rig_page(3));
+	core_stats_get(r.core, &st);
+	UT_EQ(st.pages_owned, 1);
+	core_page_info(r.core, rig_page(3), &info);
+	UT_EQ(info.state, CACHE_M);
+	UT_CHECK(!info.zero && !info.mapped);
+	for (uint32_t page = 3; page < 5; page++) {
+		struct wire_page get = {.type = WIRE_PAGE_GETM, .req = page, .stamp = page};
+		UT_EQ(rig_msg(&r, 1, page, get), 0);
+		if (rig_act(&r, CORE_ACT_UNMAP) != NULL)
+			UT_EQ(rig_revoked(&r, page), 0);
+		const struct rig_act *data = rig_sent(&r, WIRE_PAGE_DATA, 1);
+		UT_CHECK(data != NULL);
+		UT_EQ(wire_page_has_data(&data->msg), page == 3);
+	}
+	rig_end(&r);
+}
+
 UT_TEST(remote_pages_come_and_go_within_the_frames)
 {
 	struct core_stats st;

@@ -2,17 +2,13 @@
 #include "config.h"
 #include "dsm/ram.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/lib/ut.h"
+#include "tests/unit/dsm/files.h"
 
 static struct ram ram;
 
@@ -26,9 +22,7 @@ UT_SUITE_WITH(ram, NULL, after);
 
 static uint64_t file_pages(void)
 {
-	struct stat st;
-	CHECK(fstat(ram.fd, &st) == 0);
-	return (uint64_t)st.st_blocks * 512 / PAGE_BYTES;
+	return files_pages(ram.fd);
 }
 
 UT_TEST(fill_backs_and_both_mappings_see_it)
@@ -111,18 +105,9 @@ UT_TEST(refuses_sizes)
 /* A file system without room: an error from ram_fill, no signal. */
 UT_TEST(full_tmpfs_is_an_error)
 {
-	char dir[] = "/tmp/ram_ut.XXXXXX";
-	char file[64];
-	UT_CHECK(mkdtemp(dir) != NULL);
-	if (mount("ram_ut", dir, "tmpfs", 0, "size=16k") != 0) {
-		rmdir(dir);
+	int fd = files_small(16);
+	if (fd < 0)
 		UT_SKIP("mounting a small tmpfs needs root");
-	}
-	snprintf(file, sizeof(file), "%s/ram", dir);
-	int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	umount2(dir, MNT_DETACH);
-	rmdir(dir);
-	UT_CHECK(fd >= 0);
 	UT_OK(ram_init(&ram, fd, 64 * PAGE_BYTES, true));
 	unsigned full = 0;
 	while (full < 64 && ram_fill(&ram, full, NULL) == 0)
@@ -134,6 +119,88 @@ UT_TEST(full_tmpfs_is_an_error)
 	ram_retire(&ram, 0);
 	ram_flush(&ram);
 	UT_OK(ram_fill(&ram, full, page));
+}
+
+/* ---- from one slice to several -------------------------------------------------------------- */
+
+#define PIECE (RAM_PIECE_BYTES / PAGE_BYTES)
+#define MOVED (2 * PIECE + 7) /* pages: pieces, and a part of one */
+
+static void lone_make(void)
+{
+	UT_OK(ram_init(&ram, -1, MOVED * PAGE_BYTES, false));
+	for (unsigned i = 0; i < MOVED; i += 3)
+		memset(ram.guest + i * PAGE_BYTES, i | 1, PAGE_BYTES);
+	ram.guest[PAGE_BYTES + 5] = 1; /* and zeros again */
+	ram.guest[PAGE_BYTES + 5] = 0;
+	ram.guest[MOVED * PAGE_BYTES - 1] = 9; /* a page that begins with zeros */
+}
+
+static unsigned wrong_bytes(const uint8_t *p)
+{
+	unsigned wrong = 0;
+	for (unsigned i = 0; i < MOVED * PAGE_BYTES; i++) {
+		unsigned page = i / PAGE_BYTES;
+		uint8_t want = page % 3 == 0 ? (uint8_t)(page | 1) : 0;
+		wrong += p[i] != (i == MOVED * PAGE_BYTES - 1 ? 9 : want);
+	}
+	return wrong;
+}
+
+static void expect_lone(const uint8_t *guest)
+{
+	UT_CHECK(ram.guest == guest && ram.alias == guest);
+	UT_EQ(ram.fd, -1);
+	UT_EQ(wrong_bytes(guest), 0);
+	UT_EQ(atomic_load(&ram.backed), 0);
+	for (unsigned i = 0; i < MOVED; i++)
+		UT_EQ(ram_state(&ram, i), 0);
+}
+
+UT_TEST(lone_memory_moves_where_it_is)
+{
+	lone_make();
+	uint8_t *guest = ram.guest;
+	UT_OK(ram_share(&ram, -1));
+	UT_CHECK(ram.guest == guest && ram.alias != guest);
+	UT_EQ(file_pages(), (MOVED + 2) / 3 + 1);
+	UT_EQ(atomic_load(&ram.backed), (MOVED + 2) / 3 + 1);
+	for (unsigned i = 0; i < MOVED; i++)
+		UT_EQ(ram_state(&ram, i), i % 3 == 0 || i == MOVED - 1 ? RAM_BACKED | RAM_LIVE : 0);
+	guest[3 * PAGE_BYTES] = 77;
+	UT_EQ(ram_bytes(&ram, 3)[0], 77);
+	guest[3 * PAGE_BYTES] = 3;
+	UT_EQ(wrong_bytes(ram.alias), 0);
+	UT_EQ(wrong_bytes(guest), 0); /* last: this fills the holes */
+}
+
+UT_TEST(shared_memory_moves_back)
+{
+	lone_make();
+	uint8_t *guest = ram.guest;
+	for (unsigned round = 0; round < 2; round++) {
+		UT_OK(ram_share(&ram, -1));
+		ram_unshare(&ram);
+		expect_lone(guest);
+	}
+}
+
+/* Full in the first piece, in the last one, and at the end of one. */
+UT_TEST(memory_that_finds_no_room_stays)
+{
+	static const unsigned rooms[] = {3, PIECE / 3 + 1, MOVED / 3};
+	lone_make();
+	uint8_t *guest = ram.guest;
+	for (unsigned i = 0; i < ARRAY_SIZE(rooms); i++) {
+		int fd = files_small(rooms[i] * PAGE_BYTES / 1024);
+		if (fd < 0)
+			UT_SKIP("mounting a small tmpfs needs root");
+		int seen = dup(fd);
+		UT_ERR(ram_share(&ram, fd), NO_MEMORY);
+		UT_EQ(files_pages(seen), 0);
+		close(seen);
+		expect_lone(guest);
+	}
 }
 
 UT_TEST(admission_asks_the_host)

@@ -60,7 +60,8 @@ static void run(void (*check)(void), enum dsm_uffd_mode mode)
 		UT_SKIP("%s", why);
 	UT_EQ(user_only, mode == DSM_UFFD_USER_ONLY);
 	UT_OK(ram_init(&ram, -1, PAGES * PAGE_BYTES, true));
-	UT_OK(uffd_init(&uffd, &ram, mode, dev));
+	UT_OK(uffd_init(&uffd, &ram, mode, dev, why, sizeof(why)));
+	UT_OK(uffd_guard(&uffd));
 	UT_EQ(uffd.way, way);
 	check();
 }
@@ -328,7 +329,7 @@ UT_TEST(auto_takes_the_best)
 	if (uffd_probe(DSM_UFFD_AUTO, dev, &way, &user_only, why, sizeof(why)) != 0)
 		UT_SKIP("%s", why);
 	UT_OK(ram_init(&ram, -1, PAGES * PAGE_BYTES, true));
-	UT_OK(uffd_init(&uffd, &ram, DSM_UFFD_AUTO, dev));
+	UT_OK(uffd_init(&uffd, &ram, DSM_UFFD_AUTO, dev, why, sizeof(why)));
 	UT_EQ(uffd.user_only, user_only);
 	UT_EQ(uffd.way, way);
 }
