@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs one flat S-mode program on the rv64 engine alone: plain memory, no devices. The program is
+ * Runs one flat S-mode program on the rv64 engine alone: plain memory (or, to compare, that of a
+ * slice that is alone), no devices. The program is
  * loaded at 0x80200000 and entered on hart 0 with a0 = hart id, a1 = 0; the SBI console is stdout;
  * SBI reset ends it (shutdown without a reason: status 0, anything else 1).
  */
@@ -223,13 +224,38 @@ static unsigned number(const char *text)
 
 static _Noreturn void usage(void)
 {
-	fprintf(stderr, "usage: rv-run [-n harts] [-m MiB] [-t seconds] [-a] [-s] [-j arrivals] "
-			"[-c KiB] program\n"
+	fprintf(stderr, "usage: rv-run [-n harts] [-m MiB] [-t seconds] [-a] [-d] [-s] "
+			"[-j arrivals] [-c KiB] program\n"
+			"  -d  the memory of a slice that is alone\n"
 			"  -a  no hardware updates of A and D\n"
 			"  -s  statistics to stderr\n"
 			"  -j  translate what is reached so often; 0: the default number\n"
 			"  -c  size of the code cache of each hart\n");
 	exit(2);
+}
+
+/* As QEMU has it. */
+static void *memory_plain(struct machine *m)
+{
+	void *p = mmap(NULL, m->ram.bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED) {
+		perror("rv-run: guest memory");
+		exit(2);
+	}
+	(void)madvise(p, m->ram.bytes, MADV_HUGEPAGE);
+	return p;
+}
+
+static struct dsm *memory_of_slice(struct machine *m)
+{
+	const struct dsm_node node = {.start = m->ram.base, .bytes = m->ram.bytes};
+	const struct dsm_cfg cfg = {.nodes = &node, .n_nodes = 1, .uffd_dev = -1};
+	struct dsm *dsm;
+	if (dsm_create(&cfg, &dsm) != 0)
+		exit(2);
+	m->ram = *dsm_ram(dsm);
+	return dsm;
 }
 
 int main(int argc, char **argv)
@@ -238,11 +264,12 @@ int main(int argc, char **argv)
 		.n = 1, .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 	unsigned mib = 128, seconds = 60;
 	struct vcpu_cfg cfg = {.svadu = true};
-	bool stats = false;
+	bool stats = false, slice = false;
+	struct dsm *dsm = NULL;
 	int c;
 
 	log_init("rv-run", NULL);
-	while ((c = getopt(argc, argv, "n:m:t:asj:c:")) != -1) {
+	while ((c = getopt(argc, argv, "n:m:t:adsj:c:")) != -1) {
 		if (c == 'n')
 			m.n = number(optarg);
 		else if (c == 'm')
@@ -251,6 +278,8 @@ int main(int argc, char **argv)
 			seconds = number(optarg);
 		else if (c == 'a')
 			cfg.svadu = false;
+		else if (c == 'd')
+			slice = true;
 		else if (c == 's')
 			stats = true;
 		else if (c == 'j')
@@ -263,16 +292,15 @@ int main(int argc, char **argv)
 	if (optind + 1 != argc || m.n < 1 || m.n > HARTS_MAX || mib < 16 || mib > 8192)
 		usage();
 	m.ram = (struct dsm_ram){.base = {RV64_RAM_BASE}, .bytes = (uint64_t)mib << 20};
-	m.ram.host = mmap(NULL, m.ram.bytes, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (m.ram.host == MAP_FAILED) {
-		perror("rv-run: guest memory");
-		return 2;
-	}
-	(void)madvise(m.ram.host, m.ram.bytes, MADV_HUGEPAGE); /* as QEMU does */
+	if (slice)
+		dsm = memory_of_slice(&m);
+	else
+		m.ram.host = memory_plain(&m);
 	load(&m, argv[optind]);
 	int status = run(&m, &cfg, seconds, stats);
 	fflush(stdout);
+	if (dsm != NULL)
+		dsm_destroy(dsm);
 	if (status == STATUS_TIMEOUT)
 		fprintf(stderr, "rv-run: no end within %u s\n", seconds);
 	return status;
