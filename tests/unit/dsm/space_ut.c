@@ -466,7 +466,8 @@ static void a_slice_never_holds_more_than_it_may(enum dsm_uffd_mode mode)
 	cluster_stop(&cluster);
 	for (unsigned s = 0; s < 2; s++) {
 		dsm_stats_get(cluster.m[s].dsm, &stats);
-		UT_CHECK(stats.put >= WALK_PAGES - WALK_CACHE);
+		/* Where the two meet, the other's write takes a page before it is given back. */
+		UT_CHECK(stats.put + stats.invalidated >= WALK_PAGES - WALK_CACHE);
 		UT_CHECK(stats.fetched >= WALK_PAGES);
 		UT_CHECK(stats.latency_p50_ns != 0 && stats.latency_p50_ns <= stats.latency_p99_ns);
 		UT_CHECK(stats.write_faults >= 2 * WALK_PAGES);
