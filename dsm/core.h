@@ -20,6 +20,7 @@
  *   I      nothing
  *   S      read copy                   not the owner: leaves by DROP
  *   O      read copy                   owner, others may have read copies: leaves by PUT
+ *   E      read copy                   owner, nobody else has a copy: leaves by PUT
  *   M      write access                owner, nobody else has a copy: leaves by PUT
  *   IS_D   nothing     DATA            read miss sent
  *   IM_AD  nothing     DATA, INV_ACKs  write miss sent
@@ -34,7 +35,7 @@
  *
  *   IDLE    nothing in service
  *   BUSY_S  a read is in service until its requester's DONE
- *   BUSY_M  a write is in service until its requester's DONE
+ *   BUSY_M  a write, or a read that gets the whole page, is in service until its requester's DONE
  *   BUSY_O  a put is in service: a sharer has been asked to be the owner
  *   BUSY_P  a put is in service: the home fetches the page itself
  *
@@ -72,6 +73,7 @@ struct core_cfg {
 	unsigned vcpus;   /* slots; <= CORE_VCPUS_MAX */
 	uint64_t hold_ns; /* longest time that a granted page is kept for its vCPU to retire an
 			     instruction */
+	bool no_migrate;  /* never give a page whole to one that only reads it */
 	uint64_t poll_ns; /* how often `retired` is looked at while somebody waits for that */
 };
 
@@ -232,6 +234,8 @@ struct core_stats {
 	uint64_t holds;                     /* revocations that had to wait for a vCPU */
 	uint64_t hold_timeouts;             /* ... and did not see it retire in hold_ns */
 	uint64_t yields;                    /* ... and were older than the waiting vCPU */
+	uint64_t migrated;                  /* reads of others that we, as home, gave the page to */
+	uint64_t silent; /* writes to a page got so: upgrades that were not needed */
 	uint64_t nudges, redirects;
 	uint64_t queued; /* requests that found their page busy */
 };

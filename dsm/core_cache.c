@@ -19,8 +19,8 @@ typedef int (*cache_fn)(struct cache_at *at);
 
 bool core_may_read(const struct cpage *c)
 {
-	return c->state == CACHE_S || c->state == CACHE_O || c->state == CACHE_M ||
-	       c->state == CACHE_SM_AD || c->state == CACHE_OM_AD;
+	return c->state == CACHE_S || c->state == CACHE_O || c->state == CACHE_E ||
+	       c->state == CACHE_M || c->state == CACHE_SM_AD || c->state == CACHE_OM_AD;
 }
 
 bool core_may_write(const struct cpage *c)
@@ -66,7 +66,7 @@ static int want(struct cache_at *at, enum pend_want want, uint64_t stamp)
 	d->want = (uint8_t)want;
 	d->req = ++at->k->last_req;
 	d->stamp = stamp;
-	d->got_data = d->was_copy = false;
+	d->got_data = d->was_copy = d->clean = false;
 	d->acks_got = d->acks_need = 0;
 	return 0;
 }
@@ -100,10 +100,19 @@ static int c_send_getm(struct cache_at *at)
 	return 0;
 }
 
+/* Only we have the page: no other slice need know that it is written. */
+static int c_write_own(struct cache_at *at)
+{
+	at->k->stats.silent++;
+	become(at, CACHE_M);
+	return core_wants_serve(at->k, at->p);
+}
+
 static void finish(struct cache_at *at, struct pend *d)
 {
 	struct wire_page m = message(at, WIRE_PAGE_DONE, d->req);
 
+	m.flags = d->clean ? WIRE_PAGE_CLEAN : 0;
 	core_send(at->k, d->home, &m);
 	d->want = WANT_NONE;
 	core_pend_settle(at->k, at->c);
@@ -156,19 +165,21 @@ static int c_data(struct cache_at *at)
 	bool excl = (m->flags & WIRE_PAGE_EXCL) != 0;
 	bool unchanged = (m->flags & WIRE_PAGE_UNCHANGED) != 0;
 	bool have = at->c->state == CACHE_SM_AD || at->c->state == CACHE_OM_AD;
+	/* Who wants to read may be given more, but then nobody else has a copy. */
+	bool fits = d->want == WANT_WRITE ? excl : m->acks == 0;
 
 	/* "Unchanged" is for one that has the page, bytes for one that has not; neither while the
 	 * copy is being revoked for another's earlier write. */
-	if (m->req != d->req || d->got_data || excl != (d->want == WANT_WRITE) ||
-		unchanged != have || d->rev != REV_NONE)
+	if (m->req != d->req || d->got_data || !fits || unchanged != have || d->rev != REV_NONE)
 		return core_violation(at->k, at->in->from);
+	d->clean = (m->flags & WIRE_PAGE_CLEAN) != 0;
 	if (unchanged)
 		at->k->stats.unchanged++;
 	else
 		install(at, d, m);
 	if (d->want == WANT_READ) {
 		at->c->version = m->version;
-		become(at, CACHE_S);
+		become(at, excl ? CACHE_E : CACHE_S);
 		finish(at, d);
 		return core_wants_serve(at->k, at->p);
 	}
@@ -236,6 +247,8 @@ static void send_page(struct cache_at *at, bool excl)
 
 	if (excl) {
 		m.flags = WIRE_PAGE_EXCL;
+		if (at->c->state == CACHE_E)
+			m.flags |= WIRE_PAGE_CLEAN;
 		m.version++;
 		m.acks = d->rev_acks;
 	}
@@ -250,7 +263,7 @@ static int c_give_copy(struct cache_at *at)
 {
 	at->k->stats.downgraded += at->c->state == CACHE_M;
 	send_page(at, false);
-	if (at->c->state == CACHE_M)
+	if (at->c->state == CACHE_M || at->c->state == CACHE_E)
 		become(at, CACHE_O);
 	else if (at->c->state == CACHE_MI_A)
 		become(at, CACHE_OI_A);
@@ -320,7 +333,7 @@ static int c_put(struct cache_at *at)
 	at->k->puts_out++;
 	at->k->freeing++;
 	at->k->stats.put++;
-	become(at, at->c->state == CACHE_M ? CACHE_MI_A : CACHE_OI_A);
+	become(at, at->c->state == CACHE_O ? CACHE_OI_A : CACHE_MI_A);
 	request(at, WIRE_PAGE_PUT, 0);
 	return 0;
 }

@@ -68,11 +68,31 @@ static void pop(const struct home_in *in)
 
 static int serve_gets(const struct home_in *in, const struct txn *t)
 {
+	unsigned owner = in->h->owner;
+
 	if (core_copyset_has(in->k, in->own, t->slice))
 		return core_violation(in->k, t->slice);
+	if (in->h->migratory && core_copyset_is(in->k, in->own, owner, owner)) {
+		in->k->stats.migrated++;
+		in->h->state = PLANTED(BUG_MIGRATE_AS_READ) ? HOME_BUSY_S : HOME_BUSY_M;
+		forward(in, WIRE_PAGE_FWD_GETM, owner, t, 0);
+		return 0;
+	}
 	in->h->state = HOME_BUSY_S;
-	forward(in, WIRE_PAGE_FWD_GETS, in->h->owner, t, 0);
+	forward(in, WIRE_PAGE_FWD_GETS, owner, t, 0);
 	return 0;
+}
+
+/*
+ *  Cox and Fowler, "Adaptive cache coherency for detecting migratory shared data", 1993: a slice
+ *  that has read what another wrote, and writes it while nobody else has a copy. The next that
+ *  reads the page gets it whole, which saves its upgrade. Who gets it so and gives it up unwritten
+ *  ends that (CLEAN).
+ */
+static bool looks_migratory(const struct home_in *in, const struct txn *t)
+{
+	return !in->k->cfg.no_migrate && t->slice != in->h->owner &&
+	       core_copyset_is(in->k, in->own, t->slice, in->h->owner);
 }
 
 /* Invalidate all holders but the requester and `owner`, all at once; how many they are. */
@@ -111,6 +131,7 @@ static int serve_getm(const struct home_in *in, const struct txn *t)
 		forward(in, WIRE_PAGE_FWD_GETM, in->h->owner, t, acks);
 		return 0;
 	}
+	in->h->migratory = looks_migratory(in, t);
 	struct wire_page m = answer(in, WIRE_PAGE_DATA, t->req);
 	m.flags = WIRE_PAGE_EXCL | WIRE_PAGE_UNCHANGED;
 	m.version = in->h->version + 1;
@@ -322,6 +343,8 @@ static int h_done(const struct home_in *in)
 	if (in->h->state == HOME_BUSY_M) {
 		in->h->owner = (uint8_t)in->from;
 		in->h->version++;
+		if ((in->m->flags & WIRE_PAGE_CLEAN) != 0)
+			in->h->migratory = false;
 		core_copyset_only(in->k, in->own, in->from);
 	} else {
 		core_copyset_set(in->k, in->own, in->from, true);

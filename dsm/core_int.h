@@ -55,8 +55,9 @@ struct cpage {
 struct hpage {
 	uint32_t version;
 	uint8_t owner;
-	uint8_t state; /* enum core_home_state */
-	uint16_t head; /* txn in service (or, when IDLE, none), then the FIFO */
+	uint8_t state : 7;     /* enum core_home_state */
+	uint8_t migratory : 1; /* who reads it writes it next */
+	uint16_t head;         /* txn in service (or, when IDLE, none), then the FIFO */
 };
 STATIC_CHECK(sizeof(struct cpage) + sizeof(struct hpage) == 16, "16 bytes a home page");
 
@@ -82,6 +83,7 @@ struct pend {
 	uint8_t want;  /* enum pend_want */
 	bool got_data; /* DATA is here */
 	bool was_copy; /* an upgrade that has lost its copy */
+	bool clean;    /* the page's last owner was given it to read, and did not write */
 	uint16_t home; /* where the request went */
 	uint16_t acks_got, acks_need;
 	uint32_t version; /* granted */
@@ -252,6 +254,8 @@ void core_txn_put(struct core *k, unsigned i);
 bool core_copyset_has(const struct core *k, uint32_t own, unsigned slice);
 void core_copyset_set(struct core *k, uint32_t own, unsigned slice, bool on);
 void core_copyset_only(struct core *k, uint32_t own, unsigned slice);
+/* Are `a` and `b`, which may be the same, the only ones in it? */
+bool core_copyset_is(const struct core *k, uint32_t own, unsigned a, unsigned b);
 
 /* ---- core_home.c ---- */
 int core_home_message(struct core *k, unsigned from, const struct wire_page *m);
@@ -300,6 +304,7 @@ enum core_bug {
 	BUG_UPGRADE_DROPPED,
 	BUG_FORWARD_EVICTED,
 	BUG_EARLY_ACK,
+	BUG_MIGRATE_AS_READ,
 	BUG_HOLD_CYCLE,
 	BUG_LOST_AGE,
 	BUG_RESPONSE_CREDIT, /* lives in proto/credit.c */

@@ -189,6 +189,7 @@ static unsigned counts(const struct core *k, uint32_t p, const struct cpage *c)
 {
 	switch (c->state) {
 	case CACHE_O:
+	case CACHE_E:
 	case CACHE_M:
 	case CACHE_OM_AD:
 	case CACHE_MI_A:
@@ -360,4 +361,16 @@ void core_copyset_only(struct core *k, uint32_t own, unsigned slice)
 {
 	memset(&k->copysets[(size_t)own * k->copyset_bytes], 0, k->copyset_bytes);
 	core_copyset_set(k, own, slice, true);
+}
+
+bool core_copyset_is(const struct core *k, uint32_t own, unsigned a, unsigned b)
+{
+	const uint8_t *set = &k->copysets[(size_t)own * k->copyset_bytes];
+
+	for (unsigned i = 0; i < k->copyset_bytes; i++) {
+		unsigned want = (a / 8 == i ? 1u << (a % 8) : 0) | (b / 8 == i ? 1u << (b % 8) : 0);
+		if (set[i] != want)
+			return false;
+	}
+	return true;
 }

@@ -304,8 +304,8 @@ static bool evict_one(struct core *k, uint64_t stamp, uint64_t blocked, int *err
 		return false;
 	for (uint32_t i = k->lru_first; i != CORE_NONE; i = k->remote[i].lru_next) {
 		const struct rpage *r = &k->remote[i];
-		bool still =
-			r->c.state == CACHE_S || r->c.state == CACHE_O || r->c.state == CACHE_M;
+		bool still = r->c.state == CACHE_S || r->c.state == CACHE_O ||
+			     r->c.state == CACHE_E || r->c.state == CACHE_M;
 		if (!still || r->c.pend != 0 || core_pinned(k, r->p, false) ||
 			core_held(k, r->p, stamp))
 			continue;

@@ -124,6 +124,7 @@ struct dsm_cfg {
 	enum dsm_uffd_mode mode;
 	int uffd_dev;     /* open /dev/userfaultfd, or -1: use the system call */
 	unsigned vcpus;   /* slots for local vCPU threads */
+	bool no_migrate;  /* as of core_cfg */
 	uint64_t hold_ns; /* longest hold of a page for its vCPU to retire; 0: 1 ms */
 	/* The VM can not go on: a peer broke the protocol, or the kernel failed. Once, on the
 	 * service thread. */
@@ -197,7 +198,9 @@ void dsm_resume(struct dsm *dsm);
 
 struct dsm_stats {
 	uint64_t read_faults, write_faults,
-		upgrades; /* by local vCPUs and pins, as the core saw them */
+		upgrades;  /* by local vCPUs and pins, as the core saw them */
+	uint64_t migrated; /* reads of others that we, as home, gave the whole page to */
+	uint64_t silent;   /* writes to a page that a read had brought whole: upgrades saved */
 	uint64_t fetched, sent, invalidated, put; /* pages */
 	uint64_t bytes_in, bytes_out;
 	uint64_t latency_p50_ns, latency_p99_ns; /* fault to installation, remote pages only */

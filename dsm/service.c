@@ -238,12 +238,15 @@ static void publish(struct dsm *dsm)
 	core_stats_get(dsm->core, &c);
 	dsm->xport->ops->stats(dsm->xport, &x);
 	const struct {
-		uint64_t read_faults, write_faults, upgrades, fetched, sent, invalidated, put,
-			bytes_in, bytes_out, pages_owned, pages_shared, holds, hold_timeouts;
+		uint64_t read_faults, write_faults, upgrades, migrated, silent, fetched, sent,
+			invalidated, put, bytes_in, bytes_out, pages_owned, pages_shared, holds,
+			hold_timeouts;
 	} now = {
 		.read_faults = c.read_faults,
 		.write_faults = c.write_faults,
 		.upgrades = c.upgrades,
+		.migrated = c.migrated,
+		.silent = c.silent,
 		.fetched = c.fetched + c.fetched_zero,
 		.sent = c.sent,
 		.invalidated = c.invalidated,

@@ -61,8 +61,9 @@ struct dsm_revoke {
 /* What dsm_stats_get gives of the service thread's figures, which copies them here before it
  * sleeps. */
 #define DSM_PUBLISHED(x)                                                                           \
-	x(read_faults) x(write_faults) x(upgrades) x(fetched) x(sent) x(invalidated) x(put)        \
-		x(bytes_in) x(bytes_out) x(pages_owned) x(pages_shared) x(holds) x(hold_timeouts)
+	x(read_faults) x(write_faults) x(upgrades) x(migrated) x(silent) x(fetched) x(sent)        \
+		x(invalidated) x(put) x(bytes_in) x(bytes_out) x(pages_owned) x(pages_shared)      \
+			x(holds) x(hold_timeouts)
 
 struct dsm {
 	uint32_t magic;

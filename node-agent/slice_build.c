@@ -119,6 +119,21 @@ static int uffd_mode(struct slice *s, enum dsm_uffd_mode *out)
 	return ERR_INVAL;
 }
 
+/* What the directory may decide by itself, each "on" unless said otherwise. */
+static int policies(struct slice *s, struct dsm_cfg *cfg)
+{
+	const char *migrate = slice_option(s, "policy.migrate");
+
+	if (migrate == NULL || strcmp(migrate, "on") == 0)
+		return 0;
+	cfg->no_migrate = strcmp(migrate, "off") == 0;
+	if (cfg->no_migrate)
+		return 0;
+	snprintf(s->ctl_text, sizeof(s->ctl_text), "option policy.migrate is on or off, not '%s'",
+		migrate);
+	return ERR_INVAL;
+}
+
 static int build_memory(struct slice *s)
 {
 	struct dsm_cfg cfg = {
@@ -132,6 +147,8 @@ static int build_memory(struct slice *s)
 		.arg = s,
 	};
 	int err = uffd_mode(s, &cfg.mode);
+	if (err == 0)
+		err = policies(s, &cfg);
 	if (err == 0)
 		err = dsm_create(&cfg, &s->dsm);
 	if (err != 0 && s->ctl_text[0] == '\0')

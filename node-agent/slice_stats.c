@@ -19,6 +19,8 @@ static void put_memory(struct slice *s, struct slice_ctl_stats *out)
 	put(out, "fault.read", "pages", d.read_faults);
 	put(out, "fault.write", "pages", d.write_faults);
 	put(out, "fault.upgrade", "pages", d.upgrades);
+	put(out, "fault.silent", "pages", d.silent);
+	put(out, "page.migrated", "pages", d.migrated);
 	put(out, "page.fetched", "pages", d.fetched);
 	put(out, "page.sent", "pages", d.sent);
 	put(out, "page.invalidated", "pages", d.invalidated);

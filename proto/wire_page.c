@@ -80,9 +80,11 @@ static uint8_t flags_allowed(uint16_t type)
 {
 	switch (type) {
 	case WIRE_PAGE_DATA:
-		return WIRE_PAGE_EXCL | WIRE_PAGE_ZERO | WIRE_PAGE_UNCHANGED;
+		return WIRE_PAGE_EXCL | WIRE_PAGE_ZERO | WIRE_PAGE_UNCHANGED | WIRE_PAGE_CLEAN;
 	case WIRE_PAGE_GETM:
 		return WIRE_PAGE_UPGRADE;
+	case WIRE_PAGE_DONE:
+		return WIRE_PAGE_CLEAN;
 	case WIRE_PAGE_OWN_ACK:
 		return WIRE_PAGE_YES;
 	default:
@@ -101,7 +103,9 @@ static bool values_good(const struct wire_page *m)
 		bool excl = (m->flags & WIRE_PAGE_EXCL) != 0;
 		bool zero = (m->flags & WIRE_PAGE_ZERO) != 0;
 		bool unchanged = (m->flags & WIRE_PAGE_UNCHANGED) != 0;
-		if ((zero && unchanged) || (!excl && (unchanged || m->acks != 0)))
+		bool clean = (m->flags & WIRE_PAGE_CLEAN) != 0;
+		if ((zero && unchanged) || (!excl && (unchanged || clean || m->acks != 0)) ||
+			(unchanged && clean))
 			return false;
 	}
 	if (m->type == WIRE_PAGE_REDIRECT && m->kind != WIRE_PAGE_GETS &&

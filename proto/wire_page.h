@@ -27,7 +27,9 @@ enum wire_page_type {
 #define WIRE_PAGE_UNCHANGED                                                                        \
 	0x04u                   /* DATA: the requester's copy is the newest, there is no payload */
 #define WIRE_PAGE_UPGRADE 0x08u /* GETM: the sender holds a read copy of `version` */
-#define WIRE_PAGE_YES     0x10u /* OWN_ACK: the sender is the owner now */
+#define WIRE_PAGE_CLEAN                                                                            \
+	0x20u /* DATA with EXCL: the sender had it to read and did not write it; DONE: DATA did */
+#define WIRE_PAGE_YES 0x10u /* OWN_ACK: the sender is the owner now */
 
 /* Bits that a type's `fields` is made of; the order is that on the wire. */
 enum wire_page_field {

@@ -11,7 +11,7 @@
 
 static bool holds(enum core_cache_state s)
 {
-	return s == CACHE_S || s == CACHE_O || s == CACHE_M || s == CACHE_SM_AD ||
+	return s == CACHE_S || s == CACHE_O || s == CACHE_E || s == CACHE_M || s == CACHE_SM_AD ||
 	       s == CACHE_OM_AD || s == CACHE_MI_A || s == CACHE_OI_A;
 }
 
@@ -22,7 +22,7 @@ static bool owns(enum core_cache_state s)
 
 static bool exclusive(enum core_cache_state s)
 {
-	return s == CACHE_M || s == CACHE_MI_A;
+	return s == CACHE_E || s == CACHE_M || s == CACHE_MI_A;
 }
 
 static bool in_copyset(const struct core_home_info *h, unsigned id)

@@ -15,7 +15,7 @@
  *   spin -a page.pml && gcc -O2 -DSAFETY -DCOLLAPSE -o pan pan.c && ./pan -m100000
  *   with a planted bug: spin -DBUG1 -a page.pml ...; numbers as below; each must fail
  *     1 skipped-invalidation  2 early-grant       3 lost-ack    4 stale-data
- *     5 upgrade-dropped       6 forward-evicted   7 early-ack
+ *     5 upgrade-dropped       6 forward-evicted   7 early-ack   10 migrate-as-read
  *
  * Cost: see tests/spin/README.md.
  */
@@ -29,7 +29,7 @@
 
 mtype = {
 	/* cache.def */
-	I, S, O, M, IS_D, IM_AD, SM_AD, OM_AD, MI_A, OI_A, II_A,
+	I, S, O, E, M, IS_D, IM_AD, SM_AD, OM_AD, MI_A, OI_A, II_A,
 	/* home.def */
 	IDLE, BUSY_S, BUSY_M, BUSY_O, BUSY_P,
 	/* wire_page.def */
@@ -43,8 +43,8 @@ mtype = {
 chan req[N] = [CAP] of { mtype, byte, bit };
 /* home -> slice: requester, version, acks */
 chan fwd[N] = [CAP] of { mtype, byte, byte, byte };
-/* to * N + from: version, data, acks */
-chan rsp[N * N] = [CAP] of { mtype, byte, byte, byte, bit };
+/* to * N + from: version, data, acks, unchanged, exclusive */
+chan rsp[N * N] = [CAP] of { mtype, byte, byte, byte, bit, bit };
 /* slice -> home: DONE, OWN_ACK */
 chan hrs[N] = [CAP] of { mtype, bit };
 
@@ -69,9 +69,18 @@ byte put_from;
 byte latest; /* the last write */
 
 #define RSP(to, from) rsp[(to) * N + (from)]
-#define READS(i) (st[i] == S || st[i] == O || st[i] == M || st[i] == SM_AD || st[i] == OM_AD)
-#define OWNS(i) (st[i] == O || st[i] == M || st[i] == OM_AD || st[i] == MI_A || st[i] == OI_A)
+#define READS(i) \
+	(st[i] == S || st[i] == O || st[i] == E || st[i] == M || st[i] == SM_AD || st[i] == OM_AD)
+#define OWNS(i) \
+	(st[i] == O || st[i] == E || st[i] == M || st[i] == OM_AD || st[i] == MI_A || st[i] == OI_A)
+#define ALONE_IN(i) (st[i] == E || st[i] == M)
 #define LOOP (len(req[0]) + len(fwd[0]) + len(RSP(0, 0)) + len(hrs[0]) + pull > 0)
+/* Does the owner have the only copy? */
+#if N > 2
+#define ALONE (copy[0] + copy[1] + copy[2] == 1)
+#else
+#define ALONE (copy[0] + copy[1] == 1)
+#endif
 /* May slice i take in something from outside? */
 #define FREE(i) (i != 0 || !LOOP)
 
@@ -86,7 +95,9 @@ inline check()
 		assert(!READS(chk_a) || data[chk_a] == latest);
 		chk_b = 0;
 		do
-		:: chk_b < N -> assert(chk_a == chk_b || !(st[chk_a] == M && READS(chk_b))); chk_b++
+		:: chk_b < N ->
+			assert(chk_a == chk_b || !(ALONE_IN(chk_a) && READS(chk_b)));
+			chk_b++
 		:: else -> break
 		od;
 		chk_a++
@@ -130,23 +141,23 @@ inline gave(i)
 {
 	if
 	:: rev[i] == FWD_GETS ->
-		RSP(rev_to[i], i)!DATA, ver[i], data[i], 0, 0;
+		RSP(rev_to[i], i)!DATA, ver[i], data[i], 0, 0, 0;
 		if
-		:: st[i] == M -> st[i] = O
+		:: ALONE_IN(i) -> st[i] = O
 		:: st[i] == MI_A -> st[i] = OI_A
 		:: else
 		fi
 	:: rev[i] == FWD_GETM ->
-		RSP(rev_to[i], i)!DATA, ver[i] + 1, data[i], rev_acks[i], 0;
+		RSP(rev_to[i], i)!DATA, ver[i] + 1, data[i], rev_acks[i], 0, 1;
 		lose(i)
 	:: rev[i] == INV ->
 #ifndef BUG7
-		RSP(rev_to[i], i)!INV_ACK, 0, 0, 0, 0;
+		RSP(rev_to[i], i)!INV_ACK, 0, 0, 0, 0, 0;
 #endif
 		lose(i)
 	:: rev[i] == EVICT && st[i] == S -> st[i] = I; req[i]!DROP, ver[i], 0
 	:: rev[i] == EVICT && st[i] == O -> st[i] = OI_A; req[i]!PUT, ver[i], 0
-	:: rev[i] == EVICT && st[i] == M -> st[i] = MI_A; req[i]!PUT, ver[i], 0
+	:: rev[i] == EVICT && ALONE_IN(i) -> st[i] = MI_A; req[i]!PUT, ver[i], 0
 	fi;
 	rev[i] = NONE
 }
@@ -169,7 +180,7 @@ inline on_forward(i, type, who, v, acks)
 		assert(OWNS(i) && v == ver[i]);
 		begin_revoke(i, FWD_GETM, who, acks)
 	:: type == INV && (st[i] == I || st[i] == IS_D || st[i] == IM_AD) ->
-		RSP(who, i)!INV_ACK, 0, 0, 0, 0
+		RSP(who, i)!INV_ACK, 0, 0, 0, 0, 0
 	:: type == INV && (st[i] == S || st[i] == O || st[i] == SM_AD || st[i] == OM_AD ||
 		st[i] == OI_A) ->
 		assert(v == ver[i]);
@@ -180,7 +191,7 @@ inline on_forward(i, type, who, v, acks)
 		fi
 #else
 #ifdef BUG7
-		RSP(who, i)!INV_ACK, 0, 0, 0, 0;
+		RSP(who, i)!INV_ACK, 0, 0, 0, 0, 0;
 #endif
 		begin_revoke(i, INV, who, 0)
 #endif
@@ -194,12 +205,12 @@ inline on_forward(i, type, who, v, acks)
 	fi
 }
 
-inline on_response(i, type, v, d, acks, unchanged)
+inline on_response(i, type, v, d, acks, unchanged, excl)
 {
 	if
 	:: type == DATA && st[i] == IS_D ->
 		assert(!unchanged && acks == 0 && rev[i] == NONE);
-		st[i] = S;
+		st[i] = (excl -> E : S);
 		ver[i] = v;
 		data[i] = d;
 		hrs[i]!DONE, 0
@@ -207,7 +218,7 @@ inline on_response(i, type, v, d, acks, unchanged)
 #ifndef BUG5
 		assert(unchanged == (st[i] != IM_AD));
 #endif
-		assert(!got[i] && rev[i] == NONE);
+		assert(excl && !got[i] && rev[i] == NONE);
 		got[i] = true;
 		new_ver[i] = v;
 		acks_need[i] = acks;
@@ -240,7 +251,7 @@ inline ask_write(i, upgrade)
 	req[i]!GETM, ver[i], upgrade
 }
 
-#define GOT_FROM(j) RSP(i, j)?t, v, d, a, f; on_response(i, t, v, d, a, f)
+#define GOT_FROM(j) RSP(i, j)?t, v, d, a, f, x; on_response(i, t, v, d, a, f, x)
 
 /* Locals do not outlive a step: they would only multiply the states. */
 inline forget()
@@ -251,6 +262,7 @@ inline forget()
 	d = 0;
 	a = 0;
 	f = 0;
+	x = 0;
 	check()
 }
 
@@ -258,7 +270,7 @@ proctype cache(byte i)
 {
 	mtype t;
 	byte who, v, d, a;
-	bit f;
+	bit f, x;
 
 end:	do
 	/* what this slice wants */
@@ -272,8 +284,10 @@ end:	do
 		:: st[i] == S -> st[i] = SM_AD; ask_write(i, 1)
 		:: st[i] == O -> st[i] = OM_AD; ask_write(i, 1)
 		fi; check() }
+	:: atomic { ops[i] < OPS && FREE(i) && rev[i] == NONE && st[i] == E ->
+		ops[i]++; st[i] = M; latest++; data[i] = latest; check() }
 	:: atomic { ops[i] < OPS && i != 0 && rev[i] == NONE &&
-		(st[i] == S || st[i] == O || st[i] == M) ->
+		(st[i] == S || st[i] == O || st[i] == E || st[i] == M) ->
 		ops[i]++; rev[i] = EVICT }
 	/* the run-time has unmapped */
 	:: atomic { rev[i] != NONE && FREE(i) -> gave(i); check() }
@@ -369,8 +383,17 @@ inline serve(n)
 	:: hs != IDLE || sv_kind == NONE -> break
 	:: hs == IDLE && sv_kind == GETS ->
 		assert(!copy[sv_from]);
-		hs = BUSY_S;
-		fwd[owner]!FWD_GETS, sv_from, hver, 0
+		if
+		:: hs = BUSY_S; fwd[owner]!FWD_GETS, sv_from, hver, 0
+		/* Which are migratory is policy: any may be that nobody else has a copy of. */
+		:: ALONE ->
+#ifdef BUG10
+			hs = BUSY_S;
+#else
+			hs = BUSY_M;
+#endif
+			fwd[owner]!FWD_GETM, sv_from, hver, 0
+		fi
 	:: hs == IDLE && sv_kind == GETM ->
 		assert(!copy[sv_from] || (sv_up && sv_ver == hver));
 		hs = BUSY_M;
@@ -381,7 +404,7 @@ inline serve(n)
 #endif
 			) ->
 			invalidate(N, n);
-			RSP(sv_from, 0)!DATA, hver + 1, 0, n, 1
+			RSP(sv_from, 0)!DATA, hver + 1, 0, n, 1, 1
 		:: else ->
 			invalidate(owner, n);
 			fwd[owner]!FWD_GETM, sv_from, hver, n
@@ -389,7 +412,7 @@ inline serve(n)
 	:: hs == IDLE && sv_kind == PUT ->
 		if
 		:: owner == sv_from -> pass_on(n)
-		:: else -> assert(!copy[sv_from]); RSP(sv_from, 0)!PUT_ACK, 0, 0, 0, 0; next()
+		:: else -> assert(!copy[sv_from]); RSP(sv_from, 0)!PUT_ACK, 0, 0, 0, 0, 0; next()
 		fi
 	:: hs == IDLE && sv_kind == DROP ->
 		assert(owner != sv_from);
@@ -433,7 +456,7 @@ inline on_answer(i, t, yes, n)
 		owner = i;
 		copy[sv_from] = false;
 #endif
-		RSP(sv_from, 0)!PUT_ACK, 0, 0, 0, 0
+		RSP(sv_from, 0)!PUT_ACK, 0, 0, 0, 0, 0
 	:: t == OWN_ACK && hs == BUSY_O && !yes ->
 		assert(i == cand);
 		copy[i] = false
@@ -481,7 +504,9 @@ active proctype watch()
 		timeout ->
 		assert(hs == IDLE && sv_kind == NONE && empty(fifo));
 		do
-		:: i < N -> assert(st[i] == I || st[i] == S || st[i] == O || st[i] == M); i++
+		:: i < N ->
+			assert(st[i] == I || st[i] == S || st[i] == O || st[i] == E || st[i] == M);
+			i++
 		:: else -> break
 		od
 	}

@@ -102,6 +102,65 @@ UT_TEST(an_owner_keeps_a_read_copy_and_answers_again)
 	rig_end(&r);
 }
 
+/* Page 16 of slice 1, which gives it whole to us, who only read. */
+static void given_whole(uint8_t flags)
+{
+	struct wire_page data = {.type = WIRE_PAGE_DATA, .version = 3};
+
+	rig_start(&r, 0, 4, 8, 1);
+	data.req = ask(16, false);
+	data.flags = WIRE_PAGE_EXCL | flags;
+	UT_EQ(rig_msg(&r, 1, 16, data), 0);
+	UT_EQ(rig_state(&r, 16), CACHE_E);
+	UT_CHECK(rig_act(&r, CORE_ACT_MAP_RO) != NULL);
+	UT_EQ(rig_sent(&r, WIRE_PAGE_DONE, 1)->msg.flags, flags);
+	r.retired[0]++;
+}
+
+UT_TEST(a_page_given_whole_is_written_without_asking)
+{
+	struct core_stats st;
+	struct wire_page fwd = {.type = WIRE_PAGE_FWD_GETM, .third = {2}, .req = 5, .version = 3};
+
+	given_whole(0);
+	UT_EQ(rig_fault(&r, 0, 16, true), 0);
+	UT_EQ(rig_state(&r, 16), CACHE_M);
+	UT_CHECK(rig_act(&r, CORE_ACT_MAP_RW) != NULL);
+	UT_CHECK(rig_act(&r, CORE_ACT_SEND) == NULL);
+	core_stats_get(r.core, &st);
+	UT_EQ(st.silent, 1);
+	r.retired[0]++;
+	UT_EQ(rig_msg(&r, 1, 16, fwd), 0);
+	UT_EQ(rig_revoked(&r, 16), 0);
+	UT_EQ(rig_sent(&r, WIRE_PAGE_DATA, 2)->msg.flags, WIRE_PAGE_EXCL);
+	rig_end(&r);
+}
+
+UT_TEST(who_gives_it_up_unwritten_says_so)
+{
+	struct wire_page fwd = {.type = WIRE_PAGE_FWD_GETM, .third = {2}, .req = 5, .version = 3};
+
+	given_whole(WIRE_PAGE_CLEAN);
+	UT_EQ(rig_msg(&r, 1, 16, fwd), 0);
+	UT_EQ(rig_revoked(&r, 16), 0);
+	UT_EQ(rig_sent(&r, WIRE_PAGE_DATA, 2)->msg.flags, WIRE_PAGE_EXCL | WIRE_PAGE_CLEAN);
+	UT_EQ(rig_sent(&r, WIRE_PAGE_DATA, 2)->msg.version, 4);
+	UT_EQ(rig_state(&r, 16), CACHE_I);
+	rig_end(&r);
+}
+
+UT_TEST(a_page_given_whole_can_be_read_by_others)
+{
+	struct wire_page fwd = {.type = WIRE_PAGE_FWD_GETS, .third = {2}, .req = 5, .version = 3};
+
+	given_whole(0);
+	UT_EQ(rig_msg(&r, 1, 16, fwd), 0);
+	/* Nobody can write it here, so there is nothing to wait for. */
+	UT_EQ(rig_sent(&r, WIRE_PAGE_DATA, 2)->msg.flags, 0);
+	UT_EQ(rig_state(&r, 16), CACHE_O);
+	rig_end(&r);
+}
+
 static void refused(bool write, unsigned from, struct wire_page m)
 {
 	rig_start(&r, 0, 4, 8, 1);
@@ -117,7 +176,7 @@ UT_TEST(answers_that_do_not_fit_are_refused)
 	const uint8_t excl = WIRE_PAGE_EXCL;
 
 	refused(false, 1, (struct wire_page){.type = WIRE_PAGE_DATA, .req = 1});
-	refused(false, 1, (struct wire_page){.type = WIRE_PAGE_DATA, .flags = excl});
+	refused(false, 1, (struct wire_page){.type = WIRE_PAGE_DATA, .flags = excl, .acks = 1});
 	refused(true, 1, (struct wire_page){.type = WIRE_PAGE_DATA});
 	refused(true, 1,
 		(struct wire_page){.type = WIRE_PAGE_DATA, .flags = excl | WIRE_PAGE_UNCHANGED});

@@ -101,6 +101,68 @@ UT_TEST(an_upgrade_needs_no_bytes)
 	rig_end(&r);
 }
 
+/* Slice 1 reads what we have written, and writes it. */
+static void migrate_once(void)
+{
+	UT_EQ(get(1, false, 1, 0, 0), 0);
+	UT_EQ(say(1, WIRE_PAGE_DONE, 1), 0);
+	UT_EQ(get(1, true, 2, WIRE_PAGE_UPGRADE, 0), 0);
+	UT_EQ(say(1, WIRE_PAGE_DONE, 2), 0);
+}
+
+UT_TEST(who_reads_a_migratory_page_gets_it_whole)
+{
+	struct core_home_info h;
+
+	rig_start(&r, 0, 4, 8, 1);
+	migrate_once();
+	UT_EQ(get(2, false, 3, 0, 0), 0);
+	UT_CHECK(rig_sent(&r, WIRE_PAGE_FWD_GETM, 1) != NULL);
+	UT_EQ(rig_sent(&r, WIRE_PAGE_FWD_GETM, 1)->msg.acks, 0);
+	UT_EQ(say(2, WIRE_PAGE_DONE, 3), 0);
+	UT_EQ(core_home_info(r.core, rig_page(0), &h), 0);
+	UT_EQ(h.owner.v, 2);
+	UT_EQ(h.version, 2);
+	UT_EQ(h.copyset[0], 1u << 2);
+	/* It was written: so does the next. */
+	UT_EQ(get(3, false, 4, 0, 0), 0);
+	UT_CHECK(rig_sent(&r, WIRE_PAGE_FWD_GETM, 2) != NULL);
+	rig_end(&r);
+}
+
+UT_TEST(a_page_that_came_back_unwritten_is_not_migratory)
+{
+	rig_start(&r, 0, 4, 8, 1);
+	migrate_once();
+	UT_EQ(get(2, false, 3, 0, 0), 0);
+	struct wire_page done = {.type = WIRE_PAGE_DONE, .req = 3, .flags = WIRE_PAGE_CLEAN};
+	UT_EQ(rig_msg(&r, 2, 0, done), 0);
+	UT_EQ(get(3, false, 4, 0, 0), 0);
+	UT_CHECK(rig_sent(&r, WIRE_PAGE_FWD_GETS, 2) != NULL);
+	rig_end(&r);
+}
+
+UT_TEST(a_page_that_several_read_is_not_migratory)
+{
+	rig_start(&r, 0, 4, 8, 1);
+	share(2);
+	UT_EQ(get(1, true, 9, WIRE_PAGE_UPGRADE, 0), 0);
+	UT_EQ(say(1, WIRE_PAGE_DONE, 9), 0);
+	UT_EQ(get(3, false, 4, 0, 0), 0);
+	UT_CHECK(rig_sent(&r, WIRE_PAGE_FWD_GETS, 1) != NULL);
+	rig_end(&r);
+}
+
+UT_TEST(nothing_migrates_where_that_is_switched_off)
+{
+	r.no_migrate = true;
+	rig_start(&r, 0, 4, 8, 1);
+	migrate_once();
+	UT_EQ(get(2, false, 3, 0, 0), 0);
+	UT_CHECK(rig_sent(&r, WIRE_PAGE_FWD_GETS, 1) != NULL);
+	rig_end(&r);
+}
+
 UT_TEST(an_upgrade_that_came_too_late_is_a_write_miss)
 {
 	rig_start(&r, 0, 4, 8, 1);

@@ -27,6 +27,7 @@ void rig_start(struct rig *r, unsigned self, unsigned slices, uint64_t cache_pag
 		.vcpus = vcpus,
 		.hold_ns = RIG_HOLD,
 		.poll_ns = 1000,
+		.no_migrate = r->no_migrate,
 	};
 	memset(r, 0, sizeof(*r));
 	CHECK(core_create(&cfg, &r->core) == 0);

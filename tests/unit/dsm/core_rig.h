@@ -24,7 +24,8 @@ struct rig {
 	uint64_t now_ns;
 	uint64_t retired[CORE_VCPUS_MAX];
 	struct rig_act acts[RIG_ACTS];
-	unsigned n; /* actions of the last step */
+	unsigned n;      /* actions of the last step */
+	bool no_migrate; /* of the next rig_start alone */
 };
 
 void rig_start(struct rig *r, unsigned self, unsigned slices, uint64_t cache_pages, unsigned vcpus);

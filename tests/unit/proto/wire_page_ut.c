@@ -107,6 +107,13 @@ UT_TEST(data_says_truly_whether_a_page_comes_with_it)
 	m.flags = 0;
 	m.acks = 1; /* a read waits for nobody */
 	UT_EQ(recode(m, PAGE_BYTES), ERR_FORMAT);
+	m.acks = 0;
+	m.flags = WIRE_PAGE_EXCL | WIRE_PAGE_CLEAN;
+	UT_EQ(recode(m, PAGE_BYTES), 0);
+	m.flags = WIRE_PAGE_CLEAN; /* of a page that was given away */
+	UT_EQ(recode(m, PAGE_BYTES), ERR_FORMAT);
+	m.flags = WIRE_PAGE_EXCL | WIRE_PAGE_UNCHANGED | WIRE_PAGE_CLEAN;
+	UT_EQ(recode(m, 0), ERR_FORMAT);
 }
 
 struct row {
