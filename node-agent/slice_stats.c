@@ -61,6 +61,7 @@ static void put_vcpus(struct slice *s, struct slice_ctl_stats *out)
 		sum.sc_failed += v.sc_failed;
 		sum.tlb_fills += v.tlb_fills;
 		sum.blocks += v.blocks;
+		sum.code_ns += v.code_ns;
 		sum.code_bytes += v.code_bytes;
 		sum.code_flushes += v.code_flushes;
 		sum.code_dropped += v.code_dropped;
@@ -75,6 +76,7 @@ static void put_vcpus(struct slice *s, struct slice_ctl_stats *out)
 	put(out, "vcpu.sc.failed", "1", sum.sc_failed);
 	put(out, "vcpu.tlb.fills", "1", sum.tlb_fills);
 	put(out, "vcpu.code.blocks", "1", sum.blocks);
+	put(out, "vcpu.code.ns", "ns", sum.code_ns);
 	put(out, "vcpu.code.bytes", "bytes", sum.code_bytes);
 	put(out, "vcpu.code.flushes", "1", sum.code_flushes);
 	put(out, "vcpu.code.dropped", "1", sum.code_dropped);

@@ -391,6 +391,7 @@ void vcpu_stats_get(const struct vcpu *v, struct vcpu_stats *out)
 		.sc_failed = atomic_load_explicit(&v->counts.sc_failed, memory_order_relaxed),
 		.tlb_fills = atomic_load_explicit(&v->counts.tlb_fills, memory_order_relaxed),
 		.blocks = atomic_load_explicit(&v->counts.blocks, memory_order_relaxed),
+		.code_ns = atomic_load_explicit(&v->counts.code_ns, memory_order_relaxed),
 		.code_bytes = atomic_load_explicit(&v->counts.code_bytes, memory_order_relaxed),
 		.code_flushes = atomic_load_explicit(&v->counts.code_flushes, memory_order_relaxed),
 		.code_dropped = atomic_load_explicit(&v->counts.code_dropped, memory_order_relaxed),

@@ -53,7 +53,7 @@ struct vcpu_mail {
 struct vcpu_counts {
 	_Atomic uint64_t traps, interrupts, wfi, mmio, fences, sc_failed;
 	_Atomic uint64_t tlb_fills;
-	_Atomic uint64_t blocks, code_bytes, code_flushes, code_dropped;
+	_Atomic uint64_t blocks, code_ns, code_bytes, code_flushes, code_dropped;
 };
 
 #define VCPU_MAGIC UINT32_C(0x76637075)
@@ -111,10 +111,14 @@ static inline void vcpu_count_set(_Atomic uint64_t *counter, uint64_t value)
 	atomic_store_explicit(counter, value, memory_order_relaxed);
 }
 
+static inline void vcpu_count_add(_Atomic uint64_t *counter, uint64_t n)
+{
+	vcpu_count_set(counter, atomic_load_explicit(counter, memory_order_relaxed) + n);
+}
+
 static inline void vcpu_count(_Atomic uint64_t *counter)
 {
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-		memory_order_relaxed);
+	vcpu_count_add(counter, 1);
 }
 
 /* ---- reservations of load-reserved, shared by the vCPUs of a slice ------------------------- */

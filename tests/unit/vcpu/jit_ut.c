@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "tests/unit/vcpu/rig.h"
@@ -354,4 +355,70 @@ UT_TEST(seeds_that_once_differed)
 {
 	/* A pair of LR and SC with floating point between, for which the interpreter went on. */
 	UT_CHECK(one(18651, RIG_TRANSLATED));
+}
+
+/* ---- the map file that perf reads ---------------------------------------------------------- */
+
+/* Does code of the map lie in a mapping that perf takes for anonymous, and would look it up for? */
+static bool perf_asks_for(uint64_t at, uint64_t bytes)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long from, to;
+	char line[512], exec;
+	bool found = false;
+
+	CHECK(f != NULL);
+	while (fgets(line, sizeof(line), f) != NULL)
+		found |= sscanf(line, "%lx-%lx %*c%*c%c", &from, &to, &exec) == 3 && exec == 'x' &&
+			 from <= at && at + bytes <= to && strstr(line, " /dev/zero") != NULL;
+	fclose(f);
+	return found;
+}
+
+static void translated_again_with_map(void)
+{
+	struct vcpu_cfg cfg = {.id = {RIG_TRANSLATED},
+		.slot = RIG_TRANSLATED,
+		.svadu = true,
+		.jit = true,
+		.jit_threshold = 1,
+		.jit_perf_map = true};
+
+	vcpu_destroy(rig.v[RIG_TRANSLATED]);
+	CHECK(vcpu_rv64_create(&cfg, &rig.env, &rig.v[RIG_TRANSLATED]) == 0);
+	rig.h[RIG_TRANSLATED] = rv_hart_of(rig.v[RIG_TRANSLATED]);
+}
+
+UT_TEST(perf_map_has_every_block)
+{
+	char path[64], line[128], name[64];
+	unsigned long at, bytes, known = 0, fixed = 0;
+	struct vcpu_state_rv64 s, end;
+	struct vcpu_stats st;
+
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)getpid());
+	(void)unlink(path);
+	translated_again_with_map();
+	rig_code(NULL, 0);
+	choose(&s, RIG_CODE);
+	run(RIG_TRANSLATED, &s, &end);
+	vcpu_stats_get(rig.v[RIG_TRANSLATED], &st);
+	UT_CHECK(st.blocks > 0);
+	UT_CHECK(st.code_ns > 0);
+
+	FILE *f = fopen(path, "r");
+	(void)unlink(path);
+	UT_CHECK(f != NULL);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		if (sscanf(line, "%lx %lx %63[^\n]", &at, &bytes, name) != 3 ||
+			!perf_asks_for(at, bytes))
+			break;
+		fixed += strncmp(name, "translator: ", 12) == 0;
+		known += strncmp(name, "guest 0x", 8) == 0;
+	}
+	bool all = feof(f);
+	fclose(f);
+	UT_CHECK(all);
+	UT_EQ(fixed, 1);
+	UT_EQ(known, st.blocks);
 }

@@ -19,31 +19,27 @@ const uint8_t host_f[32] = {10, 11, 12, 13, 14, 15, __, __, __, __, /* ft0..ft5 
 	__, __, __, __, __, __, __, __, __, __, __, __, __, __, __, __};
 #undef __
 
+/*
+ * Shared anonymous memory, not a memfd: perf looks into its map file (jit.c) only for what it takes
+ * to be anonymous, and goes by the name, which is /dev/zero here. A memfd's own name is not among
+ * those. Of a shared mapping mremap() makes another one when the old size is given as 0.
+ */
 int code_mem_map(struct code_mem *m, size_t bytes)
 {
-	int rc, fd = memfd_create("mirrorball-code", MFD_CLOEXEC);
-	void *w, *x;
+	void *w = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (fd < 0)
-		return err_from_errno(errno);
-	if (ftruncate(fd, (off_t)bytes) != 0)
-		goto fail;
-	w = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (w == MAP_FAILED)
-		goto fail;
-	x = mmap(NULL, bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	if (x == MAP_FAILED) {
-		rc = err_from_errno(errno);
-		munmap(w, bytes);
-		close(fd);
-		return rc;
+		return err_from_errno(errno);
+	void *x = mremap(w, 0, bytes, MREMAP_MAYMOVE);
+	if (x != MAP_FAILED && mprotect(x, bytes, PROT_READ | PROT_EXEC) == 0) {
+		*m = (struct code_mem){.write = w, .exec = x, .bytes = bytes};
+		return 0;
 	}
-	close(fd);
-	*m = (struct code_mem){.write = w, .exec = x, .bytes = bytes};
-	return 0;
-fail:
-	rc = err_from_errno(errno);
-	close(fd);
+	int rc = err_from_errno(errno);
+	munmap(w, bytes);
+	if (x != MAP_FAILED)
+		munmap(x, bytes);
 	return rc;
 }
 

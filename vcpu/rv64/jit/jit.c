@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "vcpu/rv64/jit/tr.h"
@@ -103,15 +104,27 @@ static int perf_map_open(void)
 	return fd;
 }
 
-static void perf_map_add(const struct rv_jit *j, const struct block *b)
+/* A name for the code from `from` to `to`, in the writable mapping. */
+static void perf_map_add(
+	const struct rv_jit *j, const uint8_t *from, const uint8_t *to, const char *name)
 {
 	char line[96];
-	int n = snprintf(line, sizeof(line), "%lx %x guest %#lx\n",
-		(unsigned long)(uintptr_t)code_exec(&j->mem, b->code), b->code_bytes,
-		(unsigned long)b->va);
 
+	if (j->perf_map < 0)
+		return;
+	int n = snprintf(line, sizeof(line), "%lx %lx %s\n",
+		(unsigned long)(uintptr_t)code_exec(&j->mem, from), (unsigned long)(to - from),
+		name);
 	if (write(j->perf_map, line, (size_t)n) != n)
 		log_debug(vcpu, "a line of the perf map is lost: %m");
+}
+
+static void perf_map_add_block(const struct rv_jit *j, const struct block *b)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "guest %#lx", (unsigned long)b->va);
+	perf_map_add(j, b->code, b->code + b->code_bytes, name);
 }
 
 int rv_jit_create(struct rv_hart *h)
@@ -140,6 +153,7 @@ int rv_jit_create(struct rv_hart *h)
 	j->notes_at = j->notes;
 	j->notes_end = j->notes + bytes * NOTES_PER_CODE;
 	j->perf_map = cfg->jit_perf_map ? perf_map_open() : -1;
+	perf_map_add(j, j->mem.write, j->fixed.end, "translator: in and out");
 	j->threshold = cfg->jit_threshold != 0 ? cfg->jit_threshold : THRESHOLD_DEFAULT;
 	if (!cfg->jit_baseline)
 		look_at_host(&j->tr.has);
@@ -299,7 +313,7 @@ static const uint8_t *copy_source(struct rv_jit *j, const struct region *r)
 	(sizeof(struct block) + sizeof(struct code_page) + PAGE_BYTES +                            \
 		CALLS_MAX * sizeof(struct code_call))
 
-static struct block *translate(struct rv_hart *h, uint64_t va, uint64_t pa, const uint8_t *host)
+static struct block *make_block(struct rv_hart *h, uint64_t va, uint64_t pa, const uint8_t *host)
 {
 	struct rv_jit *j = h->jit;
 	struct here at = {.j = j, .va = va, .pa = pa};
@@ -333,8 +347,6 @@ static struct block *translate(struct rv_hart *h, uint64_t va, uint64_t pa, cons
 	j->notes_at = (uint8_t *)t->calls;
 	(void)note(j, 0);
 	CHECK(b->code_bytes <= REGION_INSNS * TR_INSN_BYTES);
-	if (j->perf_map >= 0)
-		perf_map_add(j, b);
 	j->code_at += (b->code_bytes + 15) & ~15u;
 
 	struct block **bucket = block_bucket(j, va, pa);
@@ -344,6 +356,18 @@ static struct block *translate(struct rv_hart *h, uint64_t va, uint64_t pa, cons
 	page->blocks = b;
 	vcpu_count(&h->vcpu.counts.blocks);
 	vcpu_count_set(&h->vcpu.counts.code_bytes, (uint64_t)(j->code_at - j->mem.write));
+	return b;
+}
+
+/* The block at `va`, or NULL when its first instruction is the interpreter's. */
+static struct block *translate(struct rv_hart *h, uint64_t va, uint64_t pa, const uint8_t *host)
+{
+	uint64_t begun = clock_now_ns(clock_host());
+	struct block *b = make_block(h, va, pa, host);
+
+	vcpu_count_add(&h->vcpu.counts.code_ns, clock_now_ns(clock_host()) - begun);
+	if (b != NULL)
+		perf_map_add_block(h->jit, b);
 	return b;
 }
 
