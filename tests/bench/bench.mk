@@ -17,3 +17,8 @@ EXTRA_DIST += tests/bench/README.md tests/bench/run tests/bench/table tests/benc
 
 # The yardstick of the rv64 engine; its programs are cross-compiled by tests/bench/yardstick/build.
 EXTRA_DIST += tests/bench/engine tests/bench/engine_table tests/bench/yardstick
+
+# Where the time of a guest goes.
+TESTS += tests/bench/profile_check
+dist_check_SCRIPTS += tests/bench/profile_check
+EXTRA_DIST += tests/bench/profile tests/bench/profile_table tests/bench/guest_symbols
