@@ -75,6 +75,7 @@ static void put_vcpus(struct slice *s, struct slice_ctl_stats *out)
 	put(out, "vcpu.fences", "1", sum.fences);
 	put(out, "vcpu.sc.failed", "1", sum.sc_failed);
 	put(out, "vcpu.tlb.fills", "1", sum.tlb_fills);
+	put(out, "vcpu.tlb.fill.rate", "ppm", vcpu_stats_fill_rate(&sum));
 	put(out, "vcpu.code.blocks", "1", sum.blocks);
 	put(out, "vcpu.code.ns", "ns", sum.code_ns);
 	put(out, "vcpu.code.bytes", "bytes", sum.code_bytes);

@@ -397,3 +397,10 @@ void vcpu_stats_get(const struct vcpu *v, struct vcpu_stats *out)
 		.code_dropped = atomic_load_explicit(&v->counts.code_dropped, memory_order_relaxed),
 	};
 }
+
+uint64_t vcpu_stats_fill_rate(const struct vcpu_stats *s)
+{
+	if (s->instructions == 0)
+		return 0;
+	return (uint64_t)((unsigned __int128)s->tlb_fills * 1000000 / s->instructions);
+}

@@ -190,6 +190,8 @@ struct vcpu_stats {
 	uint64_t code_dropped; /* pages whose instructions had changed */
 };
 void vcpu_stats_get(const struct vcpu *v, struct vcpu_stats *out);
+/* Misses of the soft TLB in a million instructions; 0 before the first. */
+uint64_t vcpu_stats_fill_rate(const struct vcpu_stats *s);
 
 /* The values of riscv,isa and riscv,isa-extensions for the device tree. */
 const char *vcpu_rv64_isa(void);

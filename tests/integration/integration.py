@@ -218,6 +218,9 @@ def case_orphans_are_stopped():
         print(f"    show is right {time.monotonic() - start:.2f} s after all came back")
         before = vm.stats()[1]["vcpu.instructions"]
         until("the guest goes on", lambda: vm.stats()[1]["vcpu.instructions"] > before)
+        s = vm.stats()[1]
+        assert s["vcpu.tlb.fills"] > 0 and s["vcpu.code.ns"] > 0, s
+        assert s["vcpu.tlb.fill.rate"] == s["vcpu.tlb.fills"] * 10**6 // s["vcpu.instructions"], s
         vm.stop()
 
 

@@ -260,3 +260,17 @@ UT_TEST(two_that_fence_each_other)
 		CHECK(pthread_join(threads[i], NULL) == 0);
 	UT_EQ(left[0] + left[1], 0);
 }
+
+/* ---- counters ------------------------------------------------------------------------------ */
+
+UT_TEST(rate_of_fills)
+{
+	struct vcpu_stats s = {.instructions = 0, .tlb_fills = 0};
+
+	UT_EQ(vcpu_stats_fill_rate(&s), 0);
+	s = (struct vcpu_stats){.instructions = 2000, .tlb_fills = 3};
+	UT_EQ(vcpu_stats_fill_rate(&s), 1500);
+	/* Their product does not fit. */
+	s = (struct vcpu_stats){.instructions = UINT64_C(1) << 62, .tlb_fills = UINT64_C(1) << 60};
+	UT_EQ(vcpu_stats_fill_rate(&s), 250000);
+}
