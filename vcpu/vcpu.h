@@ -184,7 +184,7 @@ struct vcpu_stats {
 	uint64_t tlb_fills; /* misses of the soft TLB that a page of RAM answered */
 	/* The translator: */
 	uint64_t blocks;       /* translated so far */
-	uint64_t code_ns;      /* spent on it, by the host's clock: waiting for a processor too */
+	uint64_t code_ns;      /* time for it, while the thread had a processor */
 	uint64_t code_bytes;   /* of the code cache, in use */
 	uint64_t code_flushes; /* the code cache was full and has been emptied */
 	uint64_t code_dropped; /* pages whose instructions had changed */

@@ -18,6 +18,11 @@
 
 #define CACHE_BYTES_DEFAULT ((size_t)32 << 20)
 #define THRESHOLD_DEFAULT   24
+/*
+ * A translation takes some microseconds. One that has taken so long was without a processor for
+ * most of it. (The thread's own clock is a system call.)
+ */
+#define INTERRUPTED_NS UINT64_C(200000)
 /* What is kept beside the code: blocks, their sources, calls. */
 #define NOTES_PER_CODE 2
 
@@ -364,8 +369,10 @@ static struct block *translate(struct rv_hart *h, uint64_t va, uint64_t pa, cons
 {
 	uint64_t begun = clock_now_ns(clock_host());
 	struct block *b = make_block(h, va, pa, host);
+	uint64_t ns = clock_now_ns(clock_host()) - begun;
 
-	vcpu_count_add(&h->vcpu.counts.code_ns, clock_now_ns(clock_host()) - begun);
+	if (ns < INTERRUPTED_NS)
+		vcpu_count_add(&h->vcpu.counts.code_ns, ns);
 	if (b != NULL)
 		perf_map_add_block(h->jit, b);
 	return b;
