@@ -45,10 +45,14 @@ struct code_page {
 	uint64_t epoch; /* the last fence.i after which the sources were compared */
 };
 
-#define BLOCK_BUCKETS 16384u
-#define PAGE_BUCKETS  1024u
-#define HEAT_ENTRIES  8192u
-#define MAPPED_BITS   4096u
+/*
+ * The interpreter looks for a block at every jump to code that is not translated, and finds none: a
+ * bucket must hold about one when the cache is full. A block has some 450 bytes of code.
+ */
+#define CODE_PER_BUCKET 256u
+#define PAGE_BUCKETS    1024u
+#define HEAT_ENTRIES    8192u
+#define MAPPED_BITS     4096u
 
 struct rv_jit {
 	struct code_mem mem;
@@ -61,7 +65,8 @@ struct rv_jit {
 	int perf_map; /* descriptor, -1: none */
 	/* Pages that the jump cache may have entries for, by a hash of their address. */
 	uint64_t mapped[MAPPED_BITS / 64];
-	struct block *block[BLOCK_BUCKETS];
+	struct block **block;
+	size_t block_buckets; /* a power of two */
 	struct code_page *page[PAGE_BUCKETS];
 	uint8_t heat[HEAT_ENTRIES];
 	struct region region;
@@ -144,6 +149,13 @@ int rv_jit_create(struct rv_hart *h)
 	CHECK(bytes >= VCPU_JIT_CACHE_MIN && bytes <= VCPU_JIT_CACHE_MAX &&
 		cfg->jit_threshold <= VCPU_JIT_THRESHOLD_MAX);
 	bytes = (bytes + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
+	for (j->block_buckets = 1; j->block_buckets < bytes / CODE_PER_BUCKET;)
+		j->block_buckets *= 2;
+	j->block = calloc(j->block_buckets, sizeof(*j->block));
+	if (j->block == NULL) {
+		rc = ERR_NO_MEMORY;
+		goto undo_alloc;
+	}
 	rc = code_mem_map(&j->mem, bytes);
 	if (rc != 0)
 		goto undo_alloc;
@@ -171,6 +183,7 @@ int rv_jit_create(struct rv_hart *h)
 undo_map:
 	code_mem_unmap(&j->mem);
 undo_alloc:
+	free(j->block);
 	free(j);
 	return rc;
 }
@@ -186,6 +199,7 @@ void rv_jit_destroy(struct rv_hart *h)
 		close(j->perf_map);
 	munmap(j->notes, (size_t)(j->notes_end - j->notes));
 	code_mem_unmap(&j->mem);
+	free(j->block);
 	free(j);
 }
 
@@ -198,7 +212,7 @@ static unsigned hash(uint64_t v)
 
 static struct block **block_bucket(struct rv_jit *j, uint64_t va, uint64_t pa)
 {
-	return &j->block[hash(pa ^ (va >> PAGE_SHIFT << 1)) % BLOCK_BUCKETS];
+	return &j->block[hash(pa ^ (va >> PAGE_SHIFT << 1)) & (j->block_buckets - 1)];
 }
 
 static struct block *block_find(struct rv_jit *j, uint64_t va, uint64_t pa)
@@ -274,7 +288,7 @@ static void flush(struct rv_hart *h)
 {
 	struct rv_jit *j = h->jit;
 
-	memset(j->block, 0, sizeof(j->block));
+	memset(j->block, 0, j->block_buckets * sizeof(*j->block));
 	memset(j->page, 0, sizeof(j->page));
 	j->code_at = j->mem.write + (j->fixed.end - j->mem.write);
 	j->notes_at = j->notes;
