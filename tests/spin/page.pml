@@ -17,6 +17,8 @@
  *     1 skipped-invalidation  2 early-grant       3 lost-ack    4 stale-data
  *     5 upgrade-dropped       6 forward-evicted   7 early-ack   10 migrate-as-read
  *
+ * -DNO_MIGRATE: reads only get copies (option policy.migrate=off), which are fewer states.
+ *
  * Cost: see tests/spin/README.md.
  */
 #ifndef N
@@ -386,6 +388,7 @@ inline serve(n)
 		if
 		:: hs = BUSY_S; fwd[owner]!FWD_GETS, sv_from, hver, 0
 		/* Which are migratory is policy: any may be that nobody else has a copy of. */
+#ifndef NO_MIGRATE
 		:: ALONE ->
 #ifdef BUG10
 			hs = BUSY_S;
@@ -393,6 +396,7 @@ inline serve(n)
 			hs = BUSY_M;
 #endif
 			fwd[owner]!FWD_GETM, sv_from, hver, 0
+#endif
 		fi
 	:: hs == IDLE && sv_kind == GETM ->
 		assert(!copy[sv_from] || (sv_up && sv_ver == hver));
