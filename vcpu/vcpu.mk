@@ -9,6 +9,7 @@ vcpu_libvcpu_a_SOURCES = \
 	vcpu/rv64/jit/region.c vcpu/rv64/jit/region.h \
 	vcpu/rv64/jit/tr.c vcpu/rv64/jit/tr.h \
 	vcpu/rv64/jit/tr_csr.c vcpu/rv64/jit/tr_fp.c vcpu/rv64/jit/tr_int.c vcpu/rv64/jit/tr_mem.c \
+	vcpu/rv64/jit/tr_regs.c \
 	vcpu/rv64/jit/x86.c vcpu/rv64/jit/x86.h \
 	vcpu/rv64/rv_amo.c vcpu/rv64/rv_amo.h \
 	vcpu/rv64/rv_bits.h \

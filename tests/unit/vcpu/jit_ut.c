@@ -14,7 +14,8 @@
 #include "vcpu/rv64/rv_mmu.h"
 
 #define PROGRAMS   3000 /* and twenty times as many in the long form */
-#define INSNS      48
+#define INSNS      48   /* of most programs */
+#define INSNS_MAX  320  /* of some: more than a region has */
 #define DATA_BYTES 16384u
 #define SAVE       (RIG_DATA + DATA_BYTES)
 #define HANDLER    (RIG_CODE + 0x10000)
@@ -46,6 +47,9 @@ static uint64_t rnd64(void)
 /* Registers that programs never write: the loop's counter, pointers, and where the end saves. */
 #define COUNTER 31u
 #define SAVER   3u
+/* Of auipc and jalr pairs, between which nothing goes; and what links are in. */
+#define AUIPC_RD 6u
+static const uint8_t links[] = {0, 1, 5, 10, 30};
 static const uint8_t pointers[] = {2, 8, 9, 20};
 
 static bool may_write(unsigned rd)
@@ -54,6 +58,15 @@ static bool may_write(unsigned rd)
 		if (rd == pointers[i])
 			return false;
 	return rd != COUNTER && rd != SAVER;
+}
+
+/* Points into the program, as far as one instruction knows. */
+static bool is_code(unsigned reg)
+{
+	for (unsigned i = 1; i < ARRAY_SIZE(links); i++)
+		if (reg == links[i])
+			return true;
+	return reg == AUIPC_RD;
 }
 
 static bool computes(enum rv_op op)
@@ -137,6 +150,9 @@ static uint32_t random_insn(void)
 		if (d.op != RV_OP_illegal && accesses(row->fmt) && rnd(24) != 0)
 			word = with_pointer(word);
 		rv_decode(word, &d);
+		/* c.mv of x0 is c.jr. */
+		if (!computes((enum rv_op)d.op) || (accesses(row->fmt) && is_code(d.rs1)))
+			continue;
 		if (d.op != RV_OP_illegal && may_write(d.rd) &&
 			(d.op != RV_OP_ebreak || rnd(8) == 0))
 			return word;
@@ -151,9 +167,18 @@ static uint32_t branch(unsigned how, unsigned rs1, unsigned rs2, int32_t by)
 	       (o >> 5 & 63) << 25 | (o >> 1 & 15) << 8 | (o >> 11 & 1) << 7;
 }
 
+static uint32_t jal(unsigned rd, int32_t by)
+{
+	uint32_t o = (uint32_t)by;
+
+	return 0x6f | rd << 7 | (o & 0xff000) | (o >> 11 & 1) << 20 | (o >> 1 & 1023) << 21 |
+	       (o >> 20 & 1) << 31;
+}
+
 struct program {
-	uint32_t word[INSNS];
-	uint16_t at[INSNS + 1];
+	unsigned n;
+	uint32_t word[INSNS_MAX];
+	uint16_t at[INSNS_MAX + 1];
 };
 
 static unsigned length(uint32_t word)
@@ -161,17 +186,49 @@ static unsigned length(uint32_t word)
 	return rv_word_is_compressed(word) ? 2 : 4;
 }
 
-/* A loop in the middle, forward branches anywhere. */
-static void make(struct program *p)
+/* How control goes on from an instruction. */
+enum flow { ON, BRANCH, JAL, AUIPC, JALR };
+
+static uint32_t jump(enum flow flow, int32_t by)
 {
 	static const uint8_t how[] = {0, 1, 4, 5, 6, 7};
-	unsigned head = 4 + rnd(INSNS / 3), tail = head + 3 + rnd(INSNS / 3);
-	bool jump[INSNS];
+	unsigned link = links[rnd(ARRAY_SIZE(links))];
 
+	switch (flow) {
+	case BRANCH:
+		return branch(how[rnd(6)], rnd(32), rnd(32), by);
+	case JAL:
+		return jal(link, by);
+	default: /* from where the auipc before it was */
+		return (I_ADDI(link, AUIPC_RD, by + 4) & ~UINT32_C(0x7f)) | 0x67;
+	}
+}
+
+/* What instruction i is; the loop's own are none of these. */
+static enum flow choose_flow(unsigned i, enum flow before, unsigned head, unsigned tail)
+{
+	bool last = i + 1 == head - 1 || i + 1 == tail || i + 1 == tail + 1;
+
+	if (before == AUIPC)
+		return JALR;
+	if (i == head - 1 || i == tail || i == tail + 1 || rnd(7) != 0)
+		return ON;
+	return rnd(3) != 0 ? BRANCH : rnd(2) == 0 || last ? JAL : AUIPC;
+}
+
+/* A loop in the middle, jumps forward anywhere. */
+static void make(struct program *p)
+{
+	enum flow flow[INSNS_MAX];
+
+	p->n = rnd(4) == 0 ? INSNS + rnd(INSNS_MAX - INSNS) : INSNS;
+	unsigned head = 4 + rnd(p->n / 3), tail = head + 3 + rnd(p->n / 3);
 	p->at[0] = 0;
-	for (unsigned i = 0; i < INSNS; i++) {
-		jump[i] = rnd(7) == 0 && i != head - 1 && i != tail && i != tail + 1;
-		p->word[i] = jump[i] ? 0x63 : random_insn();
+	for (unsigned i = 0; i < p->n; i++) {
+		flow[i] = choose_flow(i, i == 0 ? ON : flow[i - 1], head, tail);
+		p->word[i] = flow[i] == ON ? random_insn() : 0x63;
+		if (flow[i] == AUIPC)
+			p->word[i] = 0x17 | AUIPC_RD << 7;
 		if (i == head - 1)
 			p->word[i] = I_ADDI(COUNTER, 0, 1 + rnd(5));
 		else if (i == tail)
@@ -180,11 +237,12 @@ static void make(struct program *p)
 			p->word[i] = 0x63;
 		p->at[i + 1] = (uint16_t)(p->at[i] + length(p->word[i]));
 	}
-	for (unsigned i = 0; i < INSNS; i++) {
-		unsigned to = i + 1 + rnd(INSNS - i);
-		to += to == tail + 1; /* past the count it would never end */
-		if (jump[i])
-			p->word[i] = branch(how[rnd(6)], rnd(32), rnd(32), p->at[to] - p->at[i]);
+	for (unsigned i = 0; i < p->n; i++) {
+		unsigned to = i + 1 + rnd(p->n - i);
+		/* Past the count it would never end, and without its auipc a jalr may go back. */
+		to += to == tail + 1 || (to < p->n && flow[to] == JALR);
+		if (flow[i] != ON && flow[i] != AUIPC)
+			p->word[i] = jump(flow[i], p->at[to] - p->at[i]);
 	}
 	p->word[tail + 1] = branch(1, COUNTER, 0, p->at[head] - p->at[tail + 1]);
 }
@@ -195,9 +253,19 @@ static void put(const struct program *p, uint64_t gpa)
 	static const uint32_t ebreak = 0x100073;
 	uint8_t *to = rig.ram.host + (gpa - RV64_RAM_BASE);
 
-	for (unsigned i = 0; i < INSNS; i++)
+	for (unsigned i = 0; i < p->n; i++)
 		memcpy(to + p->at[i], &p->word[i], length(p->word[i]));
-	memcpy(to + p->at[INSNS], &ebreak, sizeof(ebreak));
+	memcpy(to + p->at[p->n], &ebreak, sizeof(ebreak));
+}
+
+static bool is_there(const struct program *p, uint64_t gpa)
+{
+	const uint8_t *at = rig.ram.host + (gpa - RV64_RAM_BASE);
+
+	for (unsigned i = 0; i < p->n; i++)
+		if (memcmp(at + p->at[i], &p->word[i], length(p->word[i])) != 0)
+			return false;
+	return true;
 }
 
 /* Save what the shutdown overwrites, then shut down. */
@@ -286,7 +354,7 @@ static void dump(const struct program *p)
 {
 	char text[64];
 
-	for (unsigned i = 0; i < INSNS; i++) {
+	for (unsigned i = 0; i < p->n; i++) {
 		rv_disas(p->word[i], p->at[i], text, sizeof(text));
 		printf("%4x: %s\n", p->at[i], text);
 	}
@@ -306,6 +374,8 @@ static bool one(uint64_t seed, unsigned translated)
 	choose(&s, pc);
 	fill(seed);
 	run(0, &s, &a);
+	if (!is_there(&p, pc))
+		return true; /* It has changed itself, and knows no fence.i. */
 	memcpy(memory, rig_at(RIG_DATA), sizeof(memory));
 	uint64_t dev = rig.dev;
 	fill(seed);

@@ -54,11 +54,6 @@ void code_mem_unmap(struct code_mem *m)
 
 /* ---- the fixed code ------------------------------------------------------------------------ */
 
-static struct x86_rm hart_x(unsigned i)
-{
-	return x86_m(HOST_HART, ((int32_t)i - 16) * 8);
-}
-
 static struct x86_rm hart_f(unsigned i)
 {
 	struct x86_rm rm = HART(f[0]);
@@ -130,9 +125,12 @@ static void emit_leave(struct x86 *e, struct code_fixed *f)
 	emit_return(e);
 }
 
-static void emit_help(struct x86 *e, struct code_fixed *f)
+/* `depth`: return addresses on the stack, all of which a helper that does not come back drops. */
+static const uint8_t *emit_help(struct x86 *e, unsigned depth)
 {
-	f->help = e->at;
+	const uint8_t *start = e->at;
+	int32_t align = depth % 2 != 0 ? 8 : 0;
+
 	x86_op(e, X86_MOV_LOAD | X86_W, RAX, x86_m(RDX, offsetof(struct code_call, pc)));
 	x86_op(e, X86_MOV_LOAD | X86_W, RCX, x86_m(RDX, offsetof(struct code_call, pending)));
 	x86_op(e, X86_ADD | X86_W, RCX, x86_r(HOST_RETIRED));
@@ -141,16 +139,17 @@ static void emit_help(struct x86 *e, struct code_fixed *f)
 	store_guest(e);
 	x86_op(e, X86_LEA | X86_W, RDI, x86_m(HOST_HART, -(int32_t)HART_BASE));
 	x86_op(e, X86_MOV_LOAD | X86_W, RSI, x86_r(RDX));
-	x86_alu_i(e, ALU_SUB, true, x86_r(RSP), 8);
+	x86_alu_i(e, ALU_SUB, true, x86_r(RSP), align);
 	x86_call_rm(e, x86_m(RSI, offsetof(struct code_call, fn)));
-	x86_alu_i(e, ALU_ADD, true, x86_r(RSP), 8);
+	x86_alu_i(e, ALU_ADD, true, x86_r(RSP), align);
 	x86_op(e, X86_TEST, RAX, x86_r(RAX));
 	uint8_t *leave = x86_jcc(e, CC_NE);
 	load_guest(e);
 	x86_ret(e);
 	x86_patch(leave, e->at);
-	x86_alu_i(e, ALU_ADD, true, x86_r(RSP), 8); /* the way back into the code */
+	x86_alu_i(e, ALU_ADD, true, x86_r(RSP), (int32_t)depth * 8);
 	emit_return(e);
+	return start;
 }
 
 static const uint8_t *emit_const(struct x86 *e, uint64_t low, uint64_t high)
@@ -177,6 +176,7 @@ void code_fixed_emit(struct code_mem *m, struct code_fixed *f)
 	f->enter = e.at;
 	emit_enter(&e);
 	emit_leave(&e, f);
-	emit_help(&e, f);
+	f->help = emit_help(&e, 1);
+	f->help_far = emit_help(&e, 2);
 	f->end = e.at;
 }

@@ -38,7 +38,11 @@ static inline const void *code_exec(const struct code_mem *m, const uint8_t *wri
 #define HOST_GROUP   R14
 #define HOST_RETIRED R15
 
-/* Host register of x[i] or f[i], X86_NO_REG when it lives in memory. */
+/*
+ * Host register of x[i] or f[i], X86_NO_REG when it lives in memory. So it is wherever code is
+ * entered or left; a region may have other x registers in the same host registers (tr_regs.c).
+ */
+#define CODE_HOST_X 8
 extern const uint8_t host_x[32];
 extern const uint8_t host_f[32];
 
@@ -47,6 +51,11 @@ extern const uint8_t host_f[32];
 #define HART(field)                                                                                \
 	x86_m(HOST_HART,                                                                           \
 		(int32_t)((ptrdiff_t)offsetof(struct rv_hart, field) - (ptrdiff_t)HART_BASE))
+
+static inline struct x86_rm hart_x(unsigned reg)
+{
+	return x86_m(HOST_HART, ((int32_t)reg - 16) * 8);
+}
 
 /*
  * A call from translated code: h->pc, the count of retired instructions and all guest registers are
@@ -69,6 +78,7 @@ struct code_fixed {
 	const uint8_t *enter;               /* C: (char *hart_base, const void *code) */
 	const uint8_t *leave[RV_JIT_EXITS]; /* rax: pc; LINK: edx offset of the jump */
 	const uint8_t *help;                /* call it with rdx: struct code_call */
+	const uint8_t *help_far;            /* the same, from a routine that the code calls */
 	const uint8_t *nan_d, *nan_s, *box, *sign_d, *sign_s, *magnitude_d, *magnitude_s;
 	const uint8_t *end;
 };

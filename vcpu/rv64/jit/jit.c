@@ -45,6 +45,11 @@ struct code_page {
 	uint64_t epoch; /* the last fence.i after which the sources were compared */
 };
 
+/* What a region may need of the cache. */
+#define ROOM(insns) ((insns)*TR_INSN_BYTES + TR_REGION_BYTES)
+/* A small cache has room for some of the largest regions. */
+#define REGIONS_MIN 4u
+
 /*
  * The interpreter looks for a block at every jump to code that is not translated, and finds none: a
  * bucket must hold about one when the cache is full. A block has some 450 bytes of code.
@@ -62,7 +67,8 @@ struct rv_jit {
 	uint64_t epoch;
 	uint64_t link_pc; /* where the jump at rv_hart.jit_site wants to go */
 	unsigned threshold;
-	int perf_map; /* descriptor, -1: none */
+	unsigned region_insns; /* at most */
+	int perf_map;          /* descriptor, -1: none */
 	/* Pages that the jump cache may have entries for, by a hash of their address. */
 	uint64_t mapped[MAPPED_BITS / 64];
 	struct block **block;
@@ -165,6 +171,8 @@ int rv_jit_create(struct rv_hart *h)
 		rc = err_from_errno(errno);
 		goto undo_map;
 	}
+	j->region_insns =
+		MIN((unsigned)(bytes / REGIONS_MIN / TR_INSN_BYTES), (unsigned)REGION_INSNS);
 	code_fixed_emit(&j->mem, &j->fixed);
 	j->code_at = j->mem.write + (j->fixed.end - j->mem.write);
 	j->notes_at = j->notes;
@@ -327,10 +335,10 @@ static const uint8_t *copy_source(struct rv_jit *j, const struct region *r)
 }
 
 /* Calls per instruction: an access has one, a group one more. */
-#define CALLS_MAX (REGION_INSNS * 2)
-#define NOTES_MAX                                                                                  \
+#define CALLS_MAX(insns) ((insns)*2)
+#define NOTES_MAX(insns)                                                                           \
 	(sizeof(struct block) + sizeof(struct code_page) + PAGE_BYTES +                            \
-		CALLS_MAX * sizeof(struct code_call))
+		CALLS_MAX(insns) * sizeof(struct code_call))
 
 static struct block *make_block(struct rv_hart *h, uint64_t va, uint64_t pa, const uint8_t *host)
 {
@@ -338,35 +346,33 @@ static struct block *make_block(struct rv_hart *h, uint64_t va, uint64_t pa, con
 	struct here at = {.j = j, .va = va, .pa = pa};
 	struct tr *t = &j->tr;
 
-	if ((size_t)(j->mem.write + j->mem.bytes - j->code_at) < REGION_INSNS * TR_INSN_BYTES ||
-		(size_t)(j->notes_end - j->notes_at) < NOTES_MAX)
+	if ((size_t)(j->mem.write + j->mem.bytes - j->code_at) < ROOM(j->region_insns) ||
+		(size_t)(j->notes_end - j->notes_at) < NOTES_MAX(j->region_insns))
 		flush(h);
-	region_read(&j->region, va, host, PAGE_BYTES - (unsigned)(va & ~RV_PAGE_MASK), begins, &at);
+	region_read(&j->region, va, j->region_insns, host,
+		PAGE_BYTES - (unsigned)(va & ~RV_PAGE_MASK), begins, &at);
 	if (j->region.n == 0)
 		return NULL;
 
 	struct code_page *page = page_of(j, pa);
 	struct block *b = note(j, sizeof(*b));
-	*b = (struct block){.va = va,
-		.pa = pa,
-		.code = j->code_at,
-		.source = copy_source(j, &j->region),
-		.bytes = j->region.bytes};
+	*b = (struct block){
+		.va = va, .pa = pa, .source = copy_source(j, &j->region), .bytes = j->region.bytes};
 	t->e = (struct x86){.at = j->code_at, .end = j->mem.write + j->mem.bytes};
 	t->fixed = &j->fixed;
 	t->shared = rv_ram(h)->ops != NULL;
 	t->r = &j->region;
 	t->calls = (struct code_call *)(void *)j->notes_at;
-	t->calls_end = t->calls + CALLS_MAX;
+	t->calls_end = t->calls + CALLS_MAX(j->region_insns);
 	t->known = known;
 	t->ctx = &at;
 	t->cache = j->mem.write;
-	tr_region(t);
-	b->code_bytes = (uint32_t)(t->e.at - j->code_at);
+	b->code = tr_region(t);
+	b->code_bytes = (uint32_t)(t->e.at - b->code);
 	j->notes_at = (uint8_t *)t->calls;
 	(void)note(j, 0);
-	CHECK(b->code_bytes <= REGION_INSNS * TR_INSN_BYTES);
-	j->code_at += (b->code_bytes + 15) & ~15u;
+	CHECK((size_t)(t->e.at - j->code_at) <= ROOM(j->region.n));
+	j->code_at += ((size_t)(t->e.at - j->code_at) + 15) & ~(size_t)15;
 
 	struct block **bucket = block_bucket(j, va, pa);
 	b->next = *bucket;

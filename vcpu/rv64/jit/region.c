@@ -81,6 +81,32 @@ static enum region_kind kind_of(const struct rv_insn *d)
 	}
 }
 
+/* Letters of rv_format.def. */
+static const char *operands_of(const struct rv_insn *d)
+{
+	return rv_format_operands(rv_row((enum rv_op)d->op)->fmt);
+}
+
+struct region_regs region_regs(const struct rv_insn *d)
+{
+	const char *operands = operands_of(d);
+	struct region_regs regs = {0};
+
+	if (strpbrk(operands, "sma") != NULL)
+		regs.read |= UINT32_C(1) << d->rs1;
+	if (strchr(operands, 't') != NULL)
+		regs.read |= UINT32_C(1) << d->rs2;
+	if (strchr(operands, 'd') != NULL && d->rd != RV_REG_SINK)
+		regs.written |= UINT32_C(1) << d->rd;
+	regs.read &= ~UINT32_C(1);
+	return regs;
+}
+
+static bool writes(const struct rv_insn *d, unsigned reg)
+{
+	return (region_regs(d).written >> reg & 1) != 0;
+}
+
 int region_index(const struct region *r, uint64_t va)
 {
 	uint64_t at = va - r->va;
@@ -100,13 +126,19 @@ int region_index(const struct region *r, uint64_t va)
 	return -1;
 }
 
+int region_target(const struct region *r, unsigned index)
+{
+	const struct region_insn *in = &r->insn[index];
+
+	if (in->kind != KIND_BRANCH && in->d.op != RV_OP_jal)
+		return -1;
+	return region_index(r, r->va + in->at + (uint64_t)(int64_t)in->d.imm);
+}
+
 static void find_labels(struct region *r)
 {
 	for (unsigned i = 0; i < r->n; i++) {
-		const struct region_insn *in = &r->insn[i];
-		if (in->kind != KIND_BRANCH && in->d.op != RV_OP_jal)
-			continue;
-		int to = region_index(r, r->va + in->at + (uint64_t)(int64_t)in->d.imm);
+		int to = region_target(r, i);
 		if (to < 0)
 			continue;
 		r->insn[to].label = true;
@@ -128,14 +160,6 @@ static bool groupable(const struct region_insn *in)
 {
 	int32_t size = (int32_t)region_access_bytes(in->d.op);
 	return size != 0 && in->d.rs1 != 0 && floor_to(in->d.imm, size) == in->d.imm;
-}
-
-/* Does it write this integer register? */
-static bool writes(const struct region_insn *in, unsigned reg)
-{
-	bool fp_dest = region_is_fp_access(in->d.op) || region_is_store(in->d.op) ||
-		       in->kind == KIND_BRANCH;
-	return !fp_dest && in->d.rd == reg;
 }
 
 /* Group what follows insn[i], as far as it is straight. */
@@ -164,7 +188,7 @@ static void group_from(struct region *r, unsigned i)
 			members++;
 			last = k;
 		}
-		if (writes(in, lead->d.rs1))
+		if (writes(&in->d, lead->d.rs1))
 			break;
 	}
 	if (members < 2)
@@ -221,7 +245,7 @@ static void pair_from(struct region *r, unsigned i)
 			lr->paired = in->paired = true;
 			return;
 		}
-		if (!goes_on(in) || writes(in, lr->d.rs1))
+		if (!goes_on(in) || writes(&in->d, lr->d.rs1))
 			return;
 	}
 }
@@ -252,13 +276,14 @@ static bool read_insn(const uint8_t *host, unsigned left, struct rv_insn *d)
 	return true;
 }
 
-void region_read(struct region *r, uint64_t va, const uint8_t *host, unsigned bytes,
+void region_read(struct region *r, uint64_t va, unsigned most, const uint8_t *host, unsigned bytes,
 	bool (*stop)(void *ctx, uint64_t va), void *ctx)
 {
 	r->va = va;
 	r->n = 0;
 	r->bytes = 0;
-	while (r->n < REGION_INSNS) {
+	r->most = MIN(most, REGION_INSNS);
+	while (r->n < r->most) {
 		struct region_insn *in = &r->insn[r->n];
 		if (r->n > 0 && stop(ctx, va + r->bytes))
 			break;

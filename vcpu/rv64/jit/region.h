@@ -9,7 +9,7 @@
  * entered at the first. Conditional branches leave it in the middle; those that go to an
  * instruction of the same region stay inside, so a loop is one piece of code.
  */
-#define REGION_INSNS 64
+#define REGION_INSNS 256
 
 /* How an instruction is translated. */
 enum region_kind {
@@ -52,15 +52,26 @@ struct region {
 	uint64_t va;
 	unsigned n;
 	uint32_t bytes;
+	unsigned most; /* instructions; it ends there */
 	struct region_insn insn[REGION_INSNS];
 };
 
 /*
- * Read the region at `va` from `host`, of which `bytes` may be read (to the end of the page).
+ * Read the region at `va`, of at most `most` instructions, from `host`, of which `bytes` may be
+ * read (to the end of the page).
  * `stop(ctx, va)` says that a region begins at an address, which then is not repeated in this one.
  */
-void region_read(struct region *r, uint64_t va, const uint8_t *host, unsigned bytes,
+void region_read(struct region *r, uint64_t va, unsigned most, const uint8_t *host, unsigned bytes,
 	bool (*stop)(void *ctx, uint64_t va), void *ctx);
+
+/* Integer registers of an instruction, a bit each; x0 is not one. */
+struct region_regs {
+	uint32_t read, written;
+};
+struct region_regs region_regs(const struct rv_insn *d);
+
+/* The instruction of the region that a jump or branch goes to, or -1. */
+int region_target(const struct region *r, unsigned index);
 
 /* The instruction of the region at an address, or -1. */
 int region_index(const struct region *r, uint64_t va);

@@ -7,33 +7,33 @@ void tr_get(struct tr *t, unsigned host, unsigned reg)
 {
 	if (reg == 0)
 		x86_mov_i(&t->e, host, 0);
-	else if (host_x[reg] != host)
-		x86_op(&t->e, X86_MOV_LOAD | X86_W, host, tr_x(reg));
+	else if (t->host_x[reg] != host)
+		x86_op(&t->e, X86_MOV_LOAD | X86_W, host, tr_x(t, reg));
 }
 
 unsigned tr_in(struct tr *t, unsigned reg, unsigned scratch)
 {
-	if (host_x[reg] != X86_NO_REG)
-		return host_x[reg];
+	if (t->host_x[reg] != X86_NO_REG)
+		return t->host_x[reg];
 	tr_get(t, scratch, reg);
 	return scratch;
 }
 
 void tr_put(struct tr *t, unsigned reg, unsigned host)
 {
-	if (reg != RV_REG_SINK && host_x[reg] != host)
-		x86_op(&t->e, X86_MOV_STORE | X86_W, host, tr_x(reg));
+	if (reg != RV_REG_SINK && t->host_x[reg] != host)
+		x86_op(&t->e, X86_MOV_STORE | X86_W, host, tr_x(t, reg));
 }
 
 void tr_put_const(struct tr *t, unsigned reg, uint64_t value)
 {
 	if (reg == RV_REG_SINK)
 		return;
-	if (host_x[reg] == X86_NO_REG && (uint64_t)(int64_t)(int32_t)value == value) {
-		x86_mov_mi(&t->e, true, tr_x(reg), (int32_t)value);
+	if (t->host_x[reg] == X86_NO_REG && (uint64_t)(int64_t)(int32_t)value == value) {
+		x86_mov_mi(&t->e, true, tr_x(t, reg), (int32_t)value);
 		return;
 	}
-	unsigned host = tr_dst(reg, RAX);
+	unsigned host = tr_dst(t, reg, RAX);
 	x86_mov_i(&t->e, host, value);
 	tr_put(t, reg, host);
 }
@@ -89,7 +89,7 @@ struct stub *tr_call_stub(struct tr *t, uint8_t *site, const struct code_call *c
 static void emit_call(struct tr *t, const struct code_call *c)
 {
 	x86_mov_i(&t->e, RDX, (uint64_t)(uintptr_t)c);
-	x86_call_to(&t->e, t->fixed->help);
+	x86_call_to(&t->e, t->help);
 }
 
 void tr_call_now(struct tr *t, const struct code_call *c)
@@ -100,6 +100,14 @@ void tr_call_now(struct tr *t, const struct code_call *c)
 	t->group_last = -1;
 }
 
+/* As wherever a region is left. Where it is rare: by a call, which is shorter. */
+static void put_back_far(struct tr *t)
+{
+	if (t->n_exchanges != 0)
+		x86_call_to(&t->e, t->put_back);
+}
+
+/* The registers have been put back. */
 static void emit_leave(struct tr *t, uint64_t pc, enum rv_jit_exit why)
 {
 	x86_mov_i(&t->e, RAX, pc);
@@ -172,9 +180,13 @@ static void emit_goto(struct tr *t, uint64_t to)
 	tr_flush_pending(t);
 	if (is_label(t, inside)) {
 		jump_inside(t, x86_jmp(&t->e), inside);
-	} else if (same_page(t, to)) {
+		return;
+	}
+	tr_put_back(t);
+	if (same_page(t, to)) {
 		struct stub *s = tr_stub(t, STUB_EDGE, x86_jmp(&t->e));
 		s->pc = to;
+		s->exchanged = true;
 	} else {
 		emit_far_edge(t, to);
 	}
@@ -202,7 +214,7 @@ static void emit_branch(struct tr *t)
 	else if (d->rs2 == 0)
 		x86_alu_i(&t->e, ALU_CMP, true, x86_r(a), 0);
 	else
-		x86_op(&t->e, X86_CMP | X86_W, a, tr_x(d->rs2));
+		x86_op(&t->e, X86_CMP | X86_W, a, tr_x(t, d->rs2));
 	uint8_t *site = x86_jcc(&t->e, cc[which]);
 	if (is_label(t, inside))
 		jump_inside(t, site, inside);
@@ -218,7 +230,7 @@ static void emit_jalr(struct tr *t)
 	/* The target first: rd may be the same register. */
 	x86_op(&t->e, X86_LEA | X86_W, RAX, x86_m(tr_in(t, d->rs1, RAX), d->imm));
 	x86_alu_i(&t->e, ALU_AND, true, x86_r(RAX), -2);
-	if (d->rd != RV_REG_SINK && host_x[d->rd] == X86_NO_REG) {
+	if (d->rd != RV_REG_SINK && t->host_x[d->rd] == X86_NO_REG) {
 		x86_mov_i(&t->e, RDX, t->pc + d->len);
 		tr_put(t, d->rd, RDX);
 	} else {
@@ -233,6 +245,7 @@ static void emit_jalr(struct tr *t)
 	x86_op(&t->e, X86_LEA, RDX, x86_mx(RAX, RAX, 0, 0));
 	x86_op(&t->e, X86_XOR, RCX, x86_r(RDX));
 	x86_alu_i(&t->e, ALU_AND, false, x86_r(RCX), (RV_JC_ENTRIES - 1) << 2);
+	tr_put_back(t);
 	emit_through(t, x86_mx(HOST_HART, RCX, 3, entry.disp));
 }
 
@@ -303,27 +316,41 @@ static void emit_insn(struct tr *t)
 	}
 }
 
+static void emit_edge(struct tr *t, const struct stub *s)
+{
+	uint8_t *site = s->site;
+
+	if (t->n_exchanges != 0 && !s->exchanged) {
+		x86_patch(site, t->e.at);
+		tr_put_back(t);
+		site = x86_jmp(&t->e);
+	}
+	if (same_page(t, s->pc)) {
+		emit_near_edge(t, site, s->pc);
+	} else {
+		x86_patch(site, t->e.at);
+		emit_far_edge(t, s->pc);
+	}
+}
+
 static void emit_stub(struct tr *t, const struct stub *s)
 {
 	switch (s->kind) {
 	case STUB_LEAVE:
 		x86_patch(s->site, t->e.at);
 		retire(t, s->pending);
+		put_back_far(t);
 		emit_leave(t, s->pc, s->why);
 		break;
 	case STUB_EDGE:
-		if (same_page(t, s->pc)) {
-			emit_near_edge(t, s->site, s->pc);
-		} else {
-			x86_patch(s->site, t->e.at);
-			emit_far_edge(t, s->pc);
-		}
+		emit_edge(t, s);
 		break;
 	case STUB_CALL:
 		x86_patch(s->site, t->e.at);
 		emit_call(t, s->call);
 		if (s->leave_after) {
 			retire(t, s->pending + 1);
+			put_back_far(t);
 			emit_leave(t, s->pc + s->call->insn.len, RV_JIT_INTERPRET);
 		} else {
 			x86_jmp_to(&t->e, s->resume);
@@ -337,12 +364,32 @@ static void emit_stub(struct tr *t, const struct stub *s)
 	}
 }
 
-void tr_region(struct tr *t)
+/* The helper's call and the way out of a region that exchanges registers. */
+static void emit_routines(struct tr *t)
+{
+	t->help = t->fixed->help;
+	if (t->n_exchanges == 0)
+		return;
+	t->help = t->e.at;
+	tr_put_back(t);
+	x86_call_to(&t->e, t->fixed->help_far);
+	tr_exchange(t);
+	x86_ret(&t->e);
+	t->put_back = t->e.at;
+	tr_put_back(t);
+	x86_ret(&t->e);
+}
+
+const uint8_t *tr_region(struct tr *t)
 {
 	const struct region *r = t->r;
 
 	t->n_stubs = t->n_jumps = 0;
 	t->pending = 0;
+	tr_choose(t);
+	emit_routines(t);
+	const uint8_t *start = t->e.at;
+	tr_exchange(t);
 	for (t->index = 0; t->index < r->n; t->index++) {
 		t->in = &r->insn[t->index];
 		t->pc = r->va + t->in->at;
@@ -354,11 +401,11 @@ void tr_region(struct tr *t)
 	if (last != KIND_JUMP && last != KIND_SYSTEM) {
 		/* Full, or the next is the interpreter's, or a region of its own. */
 		t->pc = r->va + r->bytes;
-		if (r->n == REGION_INSNS || !same_page(t, t->pc) ||
-			t->known(t->ctx, t->pc) != NULL) {
+		if (r->n == r->most || !same_page(t, t->pc) || t->known(t->ctx, t->pc) != NULL) {
 			emit_goto(t, t->pc);
 		} else {
 			tr_flush_pending(t);
+			put_back_far(t);
 			emit_leave(t, t->pc, RV_JIT_INTERPRET);
 		}
 	}
@@ -366,4 +413,5 @@ void tr_region(struct tr *t)
 		emit_stub(t, &t->stub[i]);
 	for (unsigned i = 0; i < t->n_jumps; i++)
 		x86_patch(t->jump[i].site, t->label[t->jump[i].to]);
+	return start;
 }

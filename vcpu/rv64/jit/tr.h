@@ -28,6 +28,7 @@ struct stub {
 	enum rv_jit_exit why; /* LEAVE */
 	const struct code_call *call;
 	bool leave_after;
+	bool exchanged;          /* EDGE: the registers have been put back */
 	const uint8_t *constant; /* LOAD */
 	unsigned xmm;
 };
@@ -35,6 +36,8 @@ struct stub {
 #define TR_STUBS (REGION_INSNS * 6)
 /* What one instruction may need of the cache, its stubs included. */
 #define TR_INSN_BYTES 512u
+/* ... and a region besides. */
+#define TR_REGION_BYTES 512u
 
 struct host_features {
 	bool bmi1, bmi2, lzcnt, popcnt, avx, fma;
@@ -52,6 +55,15 @@ struct tr {
 	const uint8_t *(*known)(void *ctx, uint64_t va);
 	void *ctx;
 	const uint8_t *cache; /* start of the cache, from which link sites are counted */
+
+	/* Where x[i] lives in this region; what is exchanged for that; and code that does it. */
+	uint8_t host_x[32];
+	struct exchange {
+		uint8_t out, in; /* the guest registers */
+		bool written;    /* `in` is, in this region */
+	} exchange[CODE_HOST_X];
+	unsigned n_exchanges;
+	const uint8_t *help, *put_back;
 
 	const struct region_insn *in; /* the one being translated */
 	uint64_t pc;
@@ -71,15 +83,14 @@ struct tr {
 	} jump[REGION_INSNS]; /* inside the region */
 };
 
-/* Translate t->r. The start is where t->e pointed before. */
-void tr_region(struct tr *t);
+/* Translate t->r. Returns where it begins, which is not where t->e pointed before. */
+const uint8_t *tr_region(struct tr *t);
 
 /* ---- for the parts ------------------------------------------------------------------------- */
 
-static inline struct x86_rm tr_x(unsigned reg)
+static inline struct x86_rm tr_x(const struct tr *t, unsigned reg)
 {
-	return host_x[reg] != X86_NO_REG ? x86_r(host_x[reg])
-					 : x86_m(HOST_HART, ((int32_t)reg - 16) * 8);
+	return t->host_x[reg] != X86_NO_REG ? x86_r(t->host_x[reg]) : hart_x(reg);
 }
 
 static inline struct x86_rm tr_f(unsigned reg)
@@ -93,9 +104,9 @@ static inline struct x86_rm tr_f(unsigned reg)
 }
 
 /* The host register of rd, or a scratch one: then tr_put stores it. Not for RV_REG_SINK. */
-static inline unsigned tr_dst(unsigned reg, unsigned scratch)
+static inline unsigned tr_dst(const struct tr *t, unsigned reg, unsigned scratch)
 {
-	return host_x[reg] != X86_NO_REG ? host_x[reg] : scratch;
+	return t->host_x[reg] != X86_NO_REG ? t->host_x[reg] : scratch;
 }
 
 void tr_get(struct tr *t, unsigned host, unsigned reg);       /* x[reg] into this host register */
@@ -103,6 +114,11 @@ unsigned tr_in(struct tr *t, unsigned reg, unsigned scratch); /* x[reg] in some 
 void tr_put(struct tr *t, unsigned reg, unsigned host);       /* and back */
 void tr_put_const(struct tr *t, unsigned reg, uint64_t value);
 void tr_flush_pending(struct tr *t);
+
+/* tr_regs.c: which guest registers the region has in the host's, and code that makes it so. */
+void tr_choose(struct tr *t);
+void tr_exchange(struct tr *t);
+void tr_put_back(struct tr *t);
 
 struct stub *tr_stub(struct tr *t, enum stub_kind kind, uint8_t *site);
 /* A stub that leaves at this instruction when the jump at `site` is taken. */

@@ -116,7 +116,7 @@ static void helper(struct tr *t, unsigned unused)
 	const struct code_call *c = tr_call(t, op_fp);
 
 	x86_mov_i(&t->e, RDX, (uint64_t)(uintptr_t)c);
-	x86_call_to(&t->e, t->fixed->help);
+	x86_call_to(&t->e, t->help);
 	t->boxed = 0;
 }
 
@@ -246,7 +246,7 @@ static void compare(struct tr *t, unsigned how)
 		x86_setcc(&t->e, (enum x86_cc)HOW(how), RAX);
 	}
 	if (d->rd != RV_REG_SINK) {
-		unsigned dst = tr_dst(d->rd, RAX);
+		unsigned dst = tr_dst(t, d->rd, RAX);
 		x86_op(&t->e, X86_MOVZX8, dst, x86_r(RAX));
 		tr_put(t, d->rd, dst);
 	}
@@ -302,7 +302,7 @@ static void from_int(struct tr *t, unsigned how)
 	if (d->rs1 == 0)
 		x86_mov_i(&t->e, RAX, 0);
 	else
-		x86_op(&t->e, X86_MOV_LOAD | (kind == FROM_L ? X86_W : 0), RAX, tr_x(d->rs1));
+		x86_op(&t->e, X86_MOV_LOAD | (kind == FROM_L ? X86_W : 0), RAX, tr_x(t, d->rs1));
 	x86_op(&t->e, op | (kind == FROM_W ? 0 : X86_W), 0, x86_r(RAX));
 	f_put(t, d->rd, 0, single);
 }
@@ -343,7 +343,7 @@ static void move(struct tr *t, unsigned unused)
 	case RV_OP_fmv_x_w:
 		if (d->rd == RV_REG_SINK)
 			return;
-		dst = tr_dst(d->rd, RAX);
+		dst = tr_dst(t, d->rd, RAX);
 		if (d->op == RV_OP_fmv_x_d) {
 			x86_op(&t->e, X86_MOVQ_RX | X86_W, f_in(t, d->rs1, 0), x86_r(dst));
 		} else {

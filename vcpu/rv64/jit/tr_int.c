@@ -18,16 +18,16 @@ static unsigned size_of(unsigned how)
 /* The result of a 32-bit operation, in eax or a guest's register, becomes rd. */
 static void put_w(struct tr *t, unsigned rd, unsigned host)
 {
-	unsigned dst = tr_dst(rd, RAX);
+	unsigned dst = tr_dst(t, rd, RAX);
 
 	x86_op(&t->e, X86_MOVSXD, dst, x86_r(host));
 	tr_put(t, rd, dst);
 }
 
 /* Where to compute rd = rs1 op rs2, so that rs2 is not overwritten before it is read. */
-static unsigned dst_beside(const struct rv_insn *d)
+static unsigned dst_beside(const struct tr *t, const struct rv_insn *d)
 {
-	return d->rd == d->rs2 && d->rd != d->rs1 ? RAX : tr_dst(d->rd, RAX);
+	return d->rd == d->rs2 && d->rd != d->rs1 ? RAX : tr_dst(t, d->rd, RAX);
 }
 
 static void alu(struct tr *t, unsigned opcode)
@@ -39,25 +39,25 @@ static void alu(struct tr *t, unsigned opcode)
 		rs1 = d->rs2;
 		rs2 = d->rs1;
 	}
-	unsigned dst = d->rd == rs2 && d->rd != rs1 ? RAX : tr_dst(d->rd, RAX);
+	unsigned dst = d->rd == rs2 && d->rd != rs1 ? RAX : tr_dst(t, d->rd, RAX);
 	tr_get(t, dst, rs1);
 	if (rs2 == 0) {
 		x86_mov_i(&t->e, RDX, 0);
 		x86_op(&t->e, opcode | X86_W, dst, x86_r(RDX));
 	} else {
-		x86_op(&t->e, opcode | X86_W, dst, tr_x(rs2));
+		x86_op(&t->e, opcode | X86_W, dst, tr_x(t, rs2));
 	}
 	tr_put(t, d->rd, dst);
 }
 
 static void move(struct tr *t, unsigned rd, unsigned rs)
 {
-	unsigned dst = tr_dst(rd, RAX);
+	unsigned dst = tr_dst(t, rd, RAX);
 
 	if (rs == 0) {
 		tr_put_const(t, rd, 0);
-	} else if (host_x[rd] == X86_NO_REG && host_x[rs] != X86_NO_REG) {
-		tr_put(t, rd, host_x[rs]);
+	} else if (t->host_x[rd] == X86_NO_REG && t->host_x[rs] != X86_NO_REG) {
+		tr_put(t, rd, t->host_x[rs]);
 	} else {
 		tr_get(t, dst, rs);
 		tr_put(t, rd, dst);
@@ -68,7 +68,7 @@ static void move(struct tr *t, unsigned rd, unsigned rs)
 static void add_shifted(struct tr *t, unsigned shift)
 {
 	const struct rv_insn *d = &t->in->d;
-	unsigned dst = tr_dst(d->rd, RAX);
+	unsigned dst = tr_dst(t, d->rd, RAX);
 
 	if (d->rs1 == 0 || d->rs2 == 0) {
 		if (shift == 0) {
@@ -89,7 +89,7 @@ static void add_shifted(struct tr *t, unsigned shift)
 static void add_shifted_uw(struct tr *t, unsigned shift)
 {
 	const struct rv_insn *d = &t->in->d;
-	unsigned dst = tr_dst(d->rd, RAX);
+	unsigned dst = tr_dst(t, d->rd, RAX);
 	unsigned a = tr_in(t, d->rs1, RCX);
 
 	x86_op(&t->e, X86_MOV_LOAD, RCX, x86_r(a));
@@ -107,9 +107,9 @@ static void addi(struct tr *t, unsigned unused)
 	} else if (d->imm == 0) {
 		move(t, d->rd, d->rs1);
 	} else if (d->rd == d->rs1) {
-		x86_alu_i(&t->e, ALU_ADD, true, tr_x(d->rd), d->imm);
+		x86_alu_i(&t->e, ALU_ADD, true, tr_x(t, d->rd), d->imm);
 	} else {
-		unsigned dst = tr_dst(d->rd, RAX), a = tr_in(t, d->rs1, RCX);
+		unsigned dst = tr_dst(t, d->rd, RAX), a = tr_in(t, d->rs1, RCX);
 		x86_op(&t->e, X86_LEA | X86_W, dst, x86_m(a, d->imm));
 		tr_put(t, d->rd, dst);
 	}
@@ -118,7 +118,7 @@ static void addi(struct tr *t, unsigned unused)
 static void alu_imm(struct tr *t, unsigned which)
 {
 	const struct rv_insn *d = &t->in->d;
-	unsigned dst = tr_dst(d->rd, RAX);
+	unsigned dst = tr_dst(t, d->rd, RAX);
 
 	tr_get(t, dst, d->rs1);
 	x86_alu_i(&t->e, (enum x86_alu)which, true, x86_r(dst), d->imm);
@@ -132,8 +132,8 @@ static void addiw(struct tr *t, unsigned unused)
 	if (d->rs1 == 0) {
 		tr_put_const(t, d->rd, (uint64_t)(int64_t)d->imm);
 	} else if (d->imm == 0) { /* sext.w */
-		unsigned dst = tr_dst(d->rd, RAX);
-		x86_op(&t->e, X86_MOVSXD, dst, tr_x(d->rs1));
+		unsigned dst = tr_dst(t, d->rd, RAX);
+		x86_op(&t->e, X86_MOVSXD, dst, tr_x(t, d->rs1));
 		tr_put(t, d->rd, dst);
 	} else {
 		x86_op(&t->e, X86_LEA, RAX, x86_m(tr_in(t, d->rs1, RCX), d->imm));
@@ -147,14 +147,14 @@ static void addw(struct tr *t, unsigned opcode)
 
 	tr_get(t, RAX, d->rs1);
 	if (d->rs2 != 0)
-		x86_op(&t->e, opcode, RAX, tr_x(d->rs2));
+		x86_op(&t->e, opcode, RAX, tr_x(t, d->rs2));
 	put_w(t, d->rd, RAX);
 }
 
 static void shift_imm(struct tr *t, unsigned which)
 {
 	const struct rv_insn *d = &t->in->d;
-	unsigned dst = tr_dst(d->rd, RAX);
+	unsigned dst = tr_dst(t, d->rd, RAX);
 
 	tr_get(t, dst, d->rs1);
 	x86_shift_i(&t->e, (enum x86_shift)which, true, dst, (unsigned)d->imm);
@@ -168,7 +168,7 @@ static void shift_imm_w(struct tr *t, unsigned which)
 	if (d->rs1 == 0)
 		x86_mov_i(&t->e, RAX, 0);
 	else
-		x86_op(&t->e, X86_MOV_LOAD, RAX, tr_x(d->rs1));
+		x86_op(&t->e, X86_MOV_LOAD, RAX, tr_x(t, d->rs1));
 	x86_shift_i(&t->e, (enum x86_shift)which, false, RAX, (unsigned)d->imm);
 	put_w(t, d->rd, RAX);
 }
@@ -180,11 +180,11 @@ static void shift_reg(struct tr *t, unsigned how)
 	const struct rv_insn *d = &t->in->d;
 	enum x86_shift which = (enum x86_shift)(how & 7);
 	bool wide = (how & WIDE) != 0, rotate = which == SH_ROL || which == SH_ROR;
-	unsigned dst = wide ? tr_dst(d->rd, RAX) : RAX;
+	unsigned dst = wide ? tr_dst(t, d->rd, RAX) : RAX;
 
 	if (t->has.bmi2 && !rotate && d->rs1 != 0 && d->rs2 != 0) {
 		unsigned by = tr_in(t, d->rs2, RCX);
-		x86_vex(&t->e, bmi2[which] | size_of(how), dst, by, tr_x(d->rs1));
+		x86_vex(&t->e, bmi2[which] | size_of(how), dst, by, tr_x(t, d->rs1));
 	} else {
 		tr_get(t, RCX, d->rs2);
 		tr_get(t, RAX, d->rs1);
@@ -201,14 +201,14 @@ static void shift_reg(struct tr *t, unsigned how)
 static void set_if(struct tr *t, unsigned how)
 {
 	const struct rv_insn *d = &t->in->d;
-	unsigned a = tr_in(t, d->rs1, RAX), dst = tr_dst(d->rd, RAX);
+	unsigned a = tr_in(t, d->rs1, RAX), dst = tr_dst(t, d->rd, RAX);
 
 	if ((how & IMMEDIATE) != 0)
 		x86_alu_i(&t->e, ALU_CMP, true, x86_r(a), d->imm);
 	else if (d->rs2 == 0)
 		x86_alu_i(&t->e, ALU_CMP, true, x86_r(a), 0);
 	else
-		x86_op(&t->e, X86_CMP | X86_W, a, tr_x(d->rs2));
+		x86_op(&t->e, X86_CMP | X86_W, a, tr_x(t, d->rs2));
 	x86_setcc(&t->e, (enum x86_cc)(how & 15), RAX);
 	x86_op(&t->e, X86_MOVZX8, dst, x86_r(RAX));
 	tr_put(t, d->rd, dst);
@@ -217,7 +217,7 @@ static void set_if(struct tr *t, unsigned how)
 static void mul(struct tr *t, unsigned unused)
 {
 	const struct rv_insn *d = &t->in->d;
-	unsigned dst = dst_beside(d), b = tr_in(t, d->rs2, RDX);
+	unsigned dst = dst_beside(t, d), b = tr_in(t, d->rs2, RDX);
 
 	tr_get(t, dst, d->rs1);
 	x86_op(&t->e, X86_IMUL | X86_W, dst, x86_r(b));
@@ -319,14 +319,14 @@ static void helper(struct tr *t, unsigned unused)
 	const struct code_call *c = tr_call(t, op_int);
 
 	x86_mov_i(&t->e, RDX, (uint64_t)(uintptr_t)c);
-	x86_call_to(&t->e, t->fixed->help);
+	x86_call_to(&t->e, t->help);
 }
 
 /* Counts of bits: the host's instruction does what RISC-V wants, also for 0. */
 static void count_bits(struct tr *t, unsigned opcode)
 {
 	const struct rv_insn *d = &t->in->d;
-	unsigned dst = tr_dst(d->rd, RAX);
+	unsigned dst = tr_dst(t, d->rd, RAX);
 
 	unsigned insn = opcode & ~X86_W;
 	if (!(insn == X86_LZCNT ? t->has.lzcnt : insn == X86_TZCNT ? t->has.bmi1 : t->has.popcnt)) {
@@ -341,7 +341,7 @@ static void count_bits(struct tr *t, unsigned opcode)
 static void extend(struct tr *t, unsigned opcode)
 {
 	const struct rv_insn *d = &t->in->d;
-	unsigned dst = tr_dst(d->rd, RAX);
+	unsigned dst = tr_dst(t, d->rd, RAX);
 	unsigned a = tr_in(t, d->rs1, RCX);
 
 	x86_op(&t->e, opcode, dst, x86_r(a));

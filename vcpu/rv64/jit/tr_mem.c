@@ -85,7 +85,7 @@ static void emit_load(struct tr *t, struct x86_rm from)
 	for (unsigned i = 0; i < ARRAY_SIZE(loads); i++) {
 		if (loads[i].op != d->op)
 			continue;
-		unsigned dst = d->rd == RV_REG_SINK ? RAX : tr_dst(d->rd, RAX);
+		unsigned dst = d->rd == RV_REG_SINK ? RAX : tr_dst(t, d->rd, RAX);
 		x86_op(&t->e, loads[i].x86, dst, from);
 		tr_put(t, d->rd, dst);
 		return;
@@ -259,7 +259,7 @@ static unsigned emit_swap_loop(struct tr *t, unsigned opcode, unsigned size)
 	if (d->rs2 == 0 && opcode == X86_AND)
 		x86_mov_i(&t->e, RDX, 0);
 	else if (d->rs2 != 0)
-		x86_op(&t->e, opcode | X86_W, RDX, tr_x(d->rs2));
+		x86_op(&t->e, opcode | X86_W, RDX, tr_x(t, d->rs2));
 	x86_lock(&t->e);
 	x86_op(&t->e, X86_CMPXCHG | size, RDX, x86_m(RCX, 0));
 	x86_jcc_to(&t->e, CC_NE, again);
@@ -343,7 +343,7 @@ static void emit_sc(struct tr *t, bool wide)
 	x86_lock(&t->e);
 	x86_op(&t->e, X86_CMPXCHG | (wide ? X86_W : 0), RDX, x86_m(RCX, 0));
 	if (d->rd != RV_REG_SINK) {
-		unsigned dst = tr_dst(d->rd, RAX);
+		unsigned dst = tr_dst(t, d->rd, RAX);
 		x86_setcc(&t->e, CC_NE, RAX);
 		x86_op(&t->e, X86_MOVZX8, dst, x86_r(RAX));
 		tr_put(t, d->rd, dst);
@@ -373,7 +373,7 @@ bool tr_atomic(struct tr *t)
 	struct stub *reserved = tr_call_stub(t, emit_reservations(t), c);
 	unsigned old = atomics[d->op].emit(t, atomics[d->op].opcode, wide ? X86_W : 0);
 	if (d->rd != RV_REG_SINK) {
-		unsigned dst = tr_dst(d->rd, RAX);
+		unsigned dst = tr_dst(t, d->rd, RAX);
 		x86_op(&t->e, wide ? X86_MOV_LOAD | X86_W : X86_MOVSXD, dst, x86_r(old));
 		tr_put(t, d->rd, dst);
 	}
