@@ -43,7 +43,22 @@ struct code_page {
 	struct block *blocks;
 	uint64_t pa;
 	uint64_t epoch; /* the last fence.i after which the sources were compared */
+	/*
+	 *  Where blocks begin, a bit for each 2 bytes: reading a region asks for every instruction,
+	 *  mostly in vain.
+	 */
+	uint64_t begins[PAGE_BYTES / 2 / 64];
 };
+
+static uint64_t begins_bit(uint64_t pa)
+{
+	return UINT64_C(1) << (pa / 2 % 64);
+}
+
+static unsigned begins_word(uint64_t pa)
+{
+	return (unsigned)((pa & ~RV_PAGE_MASK) / 2 / 64);
+}
 
 /* What a region may need of the cache. */
 #define ROOM(insns) ((insns)*TR_INSN_BYTES + TR_REGION_BYTES)
@@ -273,6 +288,7 @@ static void page_drop_blocks(struct rv_jit *j, struct code_page *p)
 		*at = b->next;
 	}
 	p->blocks = NULL;
+	memset(p->begins, 0, sizeof(p->begins));
 }
 
 /* After a fence.i: is what was translated still there? `host` is the page. */
@@ -309,6 +325,7 @@ static void flush(struct rv_hart *h)
 struct here {
 	struct rv_jit *j;
 	uint64_t va, pa;
+	const struct code_page *page; /* NULL: it has no blocks */
 };
 
 static const uint8_t *known(void *ctx, uint64_t va)
@@ -321,7 +338,11 @@ static const uint8_t *known(void *ctx, uint64_t va)
 
 static bool begins(void *ctx, uint64_t va)
 {
-	return known(ctx, va) != NULL;
+	const struct here *at = ctx;
+
+	/* The page of `va` is mapped to that of `pa`: the offsets are the same. */
+	return at->page != NULL && (at->page->begins[begins_word(va)] & begins_bit(va)) != 0 &&
+	       known(ctx, va) != NULL;
 }
 
 static const uint8_t *copy_source(struct rv_jit *j, const struct region *r)
@@ -349,6 +370,7 @@ static struct block *make_block(struct rv_hart *h, uint64_t va, uint64_t pa, con
 	if ((size_t)(j->mem.write + j->mem.bytes - j->code_at) < ROOM(j->region_insns) ||
 		(size_t)(j->notes_end - j->notes_at) < NOTES_MAX(j->region_insns))
 		flush(h);
+	at.page = page_find(j, pa);
 	region_read(&j->region, va, j->region_insns, host,
 		PAGE_BYTES - (unsigned)(va & ~RV_PAGE_MASK), begins, &at);
 	if (j->region.n == 0)
@@ -379,6 +401,7 @@ static struct block *make_block(struct rv_hart *h, uint64_t va, uint64_t pa, con
 	*bucket = b;
 	b->next_in_page = page->blocks;
 	page->blocks = b;
+	page->begins[begins_word(pa)] |= begins_bit(pa);
 	vcpu_count(&h->vcpu.counts.blocks);
 	vcpu_count_set(&h->vcpu.counts.code_bytes, (uint64_t)(j->code_at - j->mem.write));
 	return b;
