@@ -108,14 +108,21 @@ static int c_write_own(struct cache_at *at)
 	return core_wants_serve(at->k, at->p);
 }
 
-static void finish(struct cache_at *at, struct pend *d)
+/*
+ *  Our request is over. Who waits for the page here comes first: DONE is only for the home's next
+ *  request.
+ */
+static int finish(struct cache_at *at, struct pend *d)
 {
 	struct wire_page m = message(at, WIRE_PAGE_DONE, d->req);
+	unsigned home = d->home;
 
 	m.flags = d->clean ? WIRE_PAGE_CLEAN : 0;
-	core_send(at->k, d->home, &m);
 	d->want = WANT_NONE;
 	core_pend_settle(at->k, at->c);
+	int err = core_wants_serve(at->k, at->p);
+	core_send(at->k, home, &m);
+	return err;
 }
 
 /* Write access is ours once the page is here and all others have said that theirs is gone. */
@@ -129,8 +136,7 @@ static int try_finish_write(struct cache_at *at, struct pend *d)
 		return 0;
 	at->c->version = d->version;
 	become(at, CACHE_M);
-	finish(at, d);
-	return core_wants_serve(at->k, at->p);
+	return finish(at, d);
 }
 
 static int c_count_ack(struct cache_at *at)
@@ -180,8 +186,7 @@ static int c_data(struct cache_at *at)
 	if (d->want == WANT_READ) {
 		at->c->version = m->version;
 		become(at, excl ? CACHE_E : CACHE_S);
-		finish(at, d);
-		return core_wants_serve(at->k, at->p);
+		return finish(at, d);
 	}
 	d->got_data = true;
 	d->version = m->version;

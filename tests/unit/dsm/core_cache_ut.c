@@ -16,7 +16,7 @@ static uint32_t ask(uint32_t page, bool write)
 	return get->msg.req;
 }
 
-UT_TEST(a_read_miss_installs_confirms_maps_and_wakes)
+UT_TEST(a_read_miss_installs_maps_wakes_and_confirms)
 {
 	rig_start(&r, 0, 2, 8, 1);
 	uint32_t req = ask(16, false);
@@ -24,9 +24,9 @@ UT_TEST(a_read_miss_installs_confirms_maps_and_wakes)
 	struct wire_page data = {.type = WIRE_PAGE_DATA, .req = req, .version = 4};
 	UT_EQ(rig_msg(&r, 1, 16, data), 0);
 	UT_EQ(r.acts[0].a.type, CORE_ACT_INSTALL);
-	UT_CHECK(rig_sent(&r, WIRE_PAGE_DONE, 1) != NULL);
-	UT_CHECK(rig_act(&r, CORE_ACT_MAP_RO) != NULL);
-	UT_EQ(r.acts[r.n - 1].a.type, CORE_ACT_WAKE);
+	UT_EQ(r.acts[1].a.type, CORE_ACT_MAP_RO);
+	UT_EQ(r.acts[2].a.type, CORE_ACT_WAKE);
+	UT_CHECK(rig_sent(&r, WIRE_PAGE_DONE, 1) == &r.acts[3]);
 	UT_EQ(rig_state(&r, 16), CACHE_S);
 	rig_end(&r);
 }
