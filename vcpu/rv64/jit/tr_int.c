@@ -164,13 +164,19 @@ static void shift_imm(struct tr *t, unsigned which)
 static void shift_imm_w(struct tr *t, unsigned which)
 {
 	const struct rv_insn *d = &t->in->d;
+	/* Zeros come in from above: there is no sign to extend. */
+	bool positive = which == SH_SHR && d->imm != 0;
+	unsigned dst = positive ? tr_dst(t, d->rd, RAX) : RAX;
 
 	if (d->rs1 == 0)
-		x86_mov_i(&t->e, RAX, 0);
+		x86_mov_i(&t->e, dst, 0);
 	else
-		x86_op(&t->e, X86_MOV_LOAD, RAX, tr_x(t, d->rs1));
-	x86_shift_i(&t->e, (enum x86_shift)which, false, RAX, (unsigned)d->imm);
-	put_w(t, d->rd, RAX);
+		x86_op(&t->e, X86_MOV_LOAD, dst, tr_x(t, d->rs1));
+	x86_shift_i(&t->e, (enum x86_shift)which, false, dst, (unsigned)d->imm);
+	if (positive)
+		tr_put(t, d->rd, dst);
+	else
+		put_w(t, d->rd, RAX);
 }
 
 static void shift_reg(struct tr *t, unsigned how)

@@ -7,18 +7,18 @@
  * HOST_GROUP.
  */
 
-/* The entry's offset in the table for the address in rax: into rcx. */
-static void emit_index(struct tr *t)
+/* The entry's offset in the table for the address in `at`: into rcx. */
+static void emit_index(struct tr *t, unsigned at)
 {
 	const unsigned shift = PAGE_SHIFT - 5, fold = shift + RV_TLB_BITS;
 
 	STATIC_CHECK(sizeof(struct rv_tlb_entry) == 32, "the shift leaves index * 32");
 	if (t->has.bmi2) {
-		x86_vex_i8(&t->e, X86_RORX | X86_W, RCX, 0, x86_r(RAX), shift);
-		x86_vex_i8(&t->e, X86_RORX | X86_W, RDX, 0, x86_r(RAX), fold);
+		x86_vex_i8(&t->e, X86_RORX | X86_W, RCX, 0, x86_r(at), shift);
+		x86_vex_i8(&t->e, X86_RORX | X86_W, RDX, 0, x86_r(at), fold);
 	} else {
-		x86_op(&t->e, X86_MOV_LOAD | X86_W, RCX, x86_r(RAX));
-		x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, x86_r(RAX));
+		x86_op(&t->e, X86_MOV_LOAD | X86_W, RCX, x86_r(at));
+		x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, x86_r(at));
 		x86_shift_i(&t->e, SH_SHR, true, RCX, shift);
 		x86_shift_i(&t->e, SH_SHR, true, RDX, fold);
 	}
@@ -35,16 +35,17 @@ static struct x86_rm entry_field(size_t offset)
 }
 
 /*
- * rax: an address, aligned to `align` in a hit; rax + span is in the same page in a hit. Leaves the
- * place of the entry in the table in rcx. Returns the jump of a miss.
+ * `at`: a register with an address, aligned to `align` in a hit; at + span is in the same page in a
+ * hit. Leaves the place of the entry in the table in rcx, and `at` as it is; clobbers rdx. Returns
+ * the jump of a miss.
  */
-static uint8_t *emit_look(struct tr *t, bool write, unsigned align, int32_t span)
+static uint8_t *emit_look(struct tr *t, unsigned at, bool write, unsigned align, int32_t span)
 {
-	emit_index(t);
+	emit_index(t, at);
 	if (span == 0)
-		x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, x86_r(RAX));
+		x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, x86_r(at));
 	else
-		x86_op(&t->e, X86_LEA | X86_W, RDX, x86_m(RAX, span));
+		x86_op(&t->e, X86_LEA | X86_W, RDX, x86_m(at, span));
 	x86_alu_i(&t->e, ALU_AND, true, x86_r(RDX), (int32_t)(-PAGE_BYTES | (int32_t)(align - 1)));
 	x86_op(&t->e, X86_OR | X86_W, RDX, HART(tlb_ctx));
 	x86_op(&t->e, X86_CMP | X86_W, RDX,
@@ -160,18 +161,19 @@ static void emit_single(struct tr *t)
 	bool store = region_is_store(d->op);
 	const struct code_call *c = access_call(t);
 	struct stub *missed, *reserved = NULL;
+	unsigned at = RAX;
 
 	if (d->rs1 == 0)
 		x86_mov_i(&t->e, RAX, (uint64_t)(int64_t)d->imm);
 	else if (d->imm == 0)
-		tr_get(t, RAX, d->rs1);
+		at = tr_in(t, d->rs1, RAX);
 	else
 		x86_op(&t->e, X86_LEA | X86_W, RAX, x86_m(tr_in(t, d->rs1, RAX), d->imm));
-	missed = access_stub(t, emit_look(t, store, c->size, 0), c);
+	missed = access_stub(t, emit_look(t, at, store, c->size, 0), c);
 	x86_op(&t->e, X86_MOV_LOAD | X86_W, RCX, entry_field(RV_ADDEND));
 	if (store)
 		reserved = access_stub(t, emit_reservations(t), c);
-	emit_access(t, x86_mx(RAX, RCX, 0, 0));
+	emit_access(t, x86_mx(at, RCX, 0, 0));
 	missed->resume = t->e.at;
 	if (reserved != NULL)
 		reserved->resume = t->e.at;
@@ -191,12 +193,12 @@ static void emit_group_look(struct tr *t)
 	c->span = g->span;
 	c->align = g->align;
 	again = t->e.at;
-	unsigned base = tr_in(t, t->in->d.rs1, HOST_GROUP);
-	if (g->low == 0)
-		x86_op(&t->e, X86_MOV_LOAD | X86_W, RAX, x86_r(base));
-	else
-		x86_op(&t->e, X86_LEA | X86_W, RAX, x86_m(base, g->low));
-	tr_call_stub(t, emit_look(t, g->write, g->align, g->span), c)->resume = again;
+	unsigned base = tr_in(t, t->in->d.rs1, HOST_GROUP), at = base;
+	if (g->low != 0) {
+		at = RAX;
+		x86_op(&t->e, X86_LEA | X86_W, at, x86_m(base, g->low));
+	}
+	tr_call_stub(t, emit_look(t, at, g->write, g->align, g->span), c)->resume = again;
 	if (base != HOST_GROUP)
 		x86_op(&t->e, X86_MOV_LOAD | X86_W, HOST_GROUP, x86_r(base));
 	emit_translate(t, HOST_GROUP);
@@ -303,7 +305,7 @@ static void emit_lr(struct tr *t, bool wide)
 	x86_op_i8(&t->e, 0x80, ALU_CMP, HART(res_size), 0);
 	s[1] = tr_call_stub(t, x86_jcc(&t->e, CC_NE), c);
 	tr_get(t, RAX, d->rs1);
-	s[2] = tr_call_stub(t, emit_look(t, false, wide ? 8 : 4, 0), c);
+	s[2] = tr_call_stub(t, emit_look(t, RAX, false, wide ? 8 : 4, 0), c);
 	if (t->shared) {
 		/* Where it may be written, ask for that at once: one request, not two. */
 		x86_op(&t->e, X86_MOV_LOAD | X86_W, RDX, entry_field(RV_TAG(RV_WRITE)));
@@ -333,7 +335,7 @@ static void emit_sc(struct tr *t, bool wide)
 	x86_op_i8(&t->e, 0x80, ALU_CMP, HART(lr_bare), 0);
 	s[0] = tr_call_stub(t, x86_jcc(&t->e, CC_E), c);
 	tr_get(t, RAX, d->rs1);
-	s[1] = tr_call_stub(t, emit_look(t, true, wide ? 8 : 4, 0), c);
+	s[1] = tr_call_stub(t, emit_look(t, RAX, true, wide ? 8 : 4, 0), c);
 	emit_translate(t, RAX);
 	s[2] = tr_call_stub(t, emit_reservations(t), c);
 	x86_mov_mi8(&t->e, HART(lr_bare), 0);
@@ -368,7 +370,7 @@ bool tr_atomic(struct tr *t)
 		return false;
 	const struct code_call *c = tr_call(t, op_atomic);
 	tr_get(t, RAX, d->rs1);
-	struct stub *missed = tr_call_stub(t, emit_look(t, true, wide ? 8 : 4, 0), c);
+	struct stub *missed = tr_call_stub(t, emit_look(t, RAX, true, wide ? 8 : 4, 0), c);
 	emit_translate(t, RAX);
 	struct stub *reserved = tr_call_stub(t, emit_reservations(t), c);
 	unsigned old = atomics[d->op].emit(t, atomics[d->op].opcode, wide ? X86_W : 0);
