@@ -188,15 +188,62 @@ static void halfway(void)
 
 /* ---- a hart that sleeps or is stopped while its code is changed ---------------------------- */
 
-enum how { SLEEP, STOP, AGAIN };
+enum how { SLEEP, STOP, AGAIN, ORDER }; /* ORDER + n: orders[n] */
 
 static void stop(void)
 {
 	sbi(SBI_HSM, 1, 0, 0, 0, 0, 0);
 }
 
+/* ---- stores, fences and loads -------------------------------------------------------------- */
+
+/*
+ * Each hart stores the number of its round, and after a fence loads the other's. When a load of
+ * round i finds v, the other's round v + 1 was not stored yet, so its load comes later still and
+ * finds i or more.
+ */
+#define ROUNDS 1000000u
+static uint32_t word[2][64] __attribute__((aligned(256))); /* in cache lines of their own */
+static uint32_t *const seen[2] = {(uint32_t *)0x84000000, (uint32_t *)0x85000000};
+
+/* A locked instruction of the host may be the fence, unless a store comes after it. */
+#define ORDERS(X)                                                                                  \
+	X(0, "store", "sw %1, (%2); fence; lw %0, (%3)")                                           \
+	X(1, "amo, store", "amoadd.w zero, %1, (%4); sw %1, (%2); fence; lw %0, (%3)")             \
+	X(2, "amo", "amoswap.w zero, %1, (%2); fence; lw %0, (%3)")                                \
+	X(3, "store, two fences", "sw %1, (%2); fence w, r; fence; lw %0, (%3)")                   \
+	X(4, "fence, store", "fence; sw %1, (%2); fence; lw %0, (%3)")
+
+#define ORDER_BODY(n, name, insns)                                                                 \
+	static void order_##n(unsigned me)                                                         \
+	{                                                                                          \
+		uint32_t v, own;                                                                   \
+		for (uint32_t i = 1; i <= ROUNDS; i++) {                                           \
+			__asm__ volatile(insns                                                     \
+					 : "=&r"(v)                                                \
+					 : "r"(i), "r"(word[me]), "r"(word[!me]), "r"(&own)        \
+					 : "memory");                                              \
+			seen[me][i] = v;                                                           \
+		}                                                                                  \
+	}
+ORDERS(ORDER_BODY)
+
+static const struct {
+	const char *name;
+	void (*body)(unsigned me);
+} orders[] = {
+#define ORDER_ENTRY(n, name, insns) {name, order_##n},
+	ORDERS(ORDER_ENTRY)};
+
 void secondary(unsigned long hart, unsigned long how)
 {
+	if (how >= ORDER) {
+		ready = 1;
+		while (step == 0)
+			;
+		orders[how - ORDER].body(1);
+		stop();
+	}
 	if (how != AGAIN) {
 		for (int i = 0; i < 200; i++)
 			call((uint64_t)code[0], i, 0);
@@ -263,6 +310,25 @@ static void stopped(void)
 	print("stopped: %lu\n", result);
 }
 
+static void order(unsigned n)
+{
+	unsigned bad = 0;
+
+	word[0][0] = word[1][0] = 0;
+	step = ready = 0;
+	start((enum how)(ORDER + n));
+	while (!ready)
+		;
+	step = 1;
+	orders[n].body(0);
+	await_stop();
+	for (uint32_t i = 1; i <= ROUNDS; i++) {
+		uint32_t next = seen[0][i] + 1;
+		bad += next <= ROUNDS && seen[1][next] < i;
+	}
+	print("%s: %u out of order\n", orders[n].name, bad);
+}
+
 int main(void)
 {
 	print("begin\n");
@@ -275,6 +341,8 @@ int main(void)
 	asleep(10);
 	asleep(2100);
 	stopped();
+	for (unsigned i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
+		order(i);
 	print("end\n");
 	return 0;
 }

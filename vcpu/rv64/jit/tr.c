@@ -92,12 +92,18 @@ static void emit_call(struct tr *t, const struct code_call *c)
 	x86_call_to(&t->e, t->help);
 }
 
-void tr_call_now(struct tr *t, const struct code_call *c)
+static void forget(struct tr *t)
 {
-	emit_call(t, c);
 	t->fp_on = false;
 	t->boxed = 0;
 	t->group_last = -1;
+	t->drained = false;
+}
+
+void tr_call_now(struct tr *t, const struct code_call *c)
+{
+	emit_call(t, c);
+	forget(t);
 }
 
 /* As wherever a region is left. Where it is rare: by a call, which is shorter. */
@@ -278,9 +284,7 @@ static void emit_label(struct tr *t)
 {
 	tr_flush_pending(t);
 	t->label[t->index] = t->e.at;
-	t->fp_on = false;
-	t->boxed = 0;
-	t->group_last = -1;
+	forget(t);
 	if (t->in->loop || t->index == 0)
 		emit_poll(t);
 }

@@ -71,6 +71,8 @@ struct tr {
 	unsigned pending;
 	bool fp_on;     /* checked since the last label */
 	uint32_t boxed; /* f registers that are known to hold a boxed single */
+	/* No store since a locked instruction, which is as good as a fence, on any way here. */
+	bool drained;
 	int group_last; /* HOST_GROUP is valid up to this instruction, -1: it is not */
 	unsigned group_rs1;
 

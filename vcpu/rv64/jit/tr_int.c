@@ -394,8 +394,9 @@ static void bext(struct tr *t, unsigned how)
 }
 
 /*
- *  FENCE: x86 keeps all orders but that of a store and a later load. What concerns posted device
- *  stores, or may because FIOM is set, is the interpreter's.
+ *  FENCE: x86 keeps all orders but that of a store and a later load. A locked instruction keeps
+ *  that, too; it may have been an AMO. What concerns posted device stores, or may because FIOM is
+ *  set, is the interpreter's.
  */
 #define FENCE_PRED_O 0x40
 #define FENCE_PRED_W 0x10
@@ -409,10 +410,11 @@ static void fence(struct tr *t, unsigned unused)
 	else
 		x86_test_i(&t->e, false, HART(senvcfg), (int32_t)RV_ENVCFG_FIOM);
 	tr_leave_stub(t, x86_jcc(&t->e, CC_NE), RV_JIT_INTERPRET);
-	if ((sets & FENCE_PRED_W) != 0 && (sets & FENCE_SUCC_R) != 0) {
+	if ((sets & FENCE_PRED_W) != 0 && (sets & FENCE_SUCC_R) != 0 && !t->drained) {
 		x86_lock(&t->e);
 		/* Below the stack, so that no return waits for it. */
 		x86_alu_i(&t->e, ALU_OR, false, x86_m(RSP, -64), 0);
+		t->drained = true;
 	}
 }
 

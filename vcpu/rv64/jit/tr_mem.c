@@ -228,6 +228,8 @@ void tr_memory(struct tr *t)
 {
 	if (region_is_fp_access(t->in->d.op))
 		tr_fp_on(t);
+	if (region_is_store(t->in->d.op))
+		t->drained = false;
 	if (t->in->leads) {
 		emit_group_look(t);
 		t->group_last = t->in->group.last;
@@ -360,6 +362,7 @@ bool tr_atomic(struct tr *t)
 	bool wide = d->rm == 3; /* funct3 */
 
 	if (t->in->paired) {
+		t->drained = false; /* the helper may fail the store, and lock nothing */
 		if (d->op == RV_OP_lr_w || d->op == RV_OP_lr_d)
 			emit_lr(t, wide);
 		else
@@ -380,5 +383,6 @@ bool tr_atomic(struct tr *t)
 		tr_put(t, d->rd, dst);
 	}
 	missed->resume = reserved->resume = t->e.at;
+	t->drained = true; /* by the helper, too: it does the same in C */
 	return true;
 }
