@@ -383,6 +383,7 @@ static struct block *make_block(struct rv_hart *h, uint64_t va, uint64_t pa, con
 	t->e = (struct x86){.at = j->code_at, .end = j->mem.write + j->mem.bytes};
 	t->fixed = &j->fixed;
 	t->shared = rv_ram(h)->ops != NULL;
+	t->single = h->vcpu.env.n_vcpus.v == 1;
 	t->r = &j->region;
 	t->calls = (struct code_call *)(void *)j->notes_at;
 	t->calls_end = t->calls + CALLS_MAX(j->region_insns);

@@ -48,6 +48,7 @@ struct tr {
 	const struct code_fixed *fixed;
 	struct host_features has;
 	bool shared; /* memory is, with other slices */
+	bool single; /* no other hart: its atomics need no lock, since devices have none */
 	struct region *r;
 	/* Where calls are kept; they live as long as the code. */
 	struct code_call *calls, *calls_end;

@@ -243,11 +243,22 @@ void tr_memory(struct tr *t)
 
 /* ---- atomics ------------------------------------------------------------------------------- */
 
-/* The old value ends up in rdx or rax. rax: the host address. */
+static void emit_lock(struct tr *t)
+{
+	if (!t->single)
+		x86_lock(&t->e);
+}
+
+/* The old value ends up in one of the scratch registers. rax: the host address. */
 static unsigned emit_exchange(struct tr *t, unsigned opcode, unsigned size)
 {
 	tr_get(t, RDX, t->in->d.rs2);
-	x86_lock(&t->e);
+	if (t->single && opcode == X86_XCHG) { /* which locks by itself */
+		x86_op(&t->e, X86_MOV_LOAD | size, RCX, x86_m(RAX, 0));
+		x86_op(&t->e, X86_MOV_STORE | size, RDX, x86_m(RAX, 0));
+		return RCX;
+	}
+	emit_lock(t);
 	x86_op(&t->e, opcode | size, RDX, x86_m(RAX, 0));
 	return RDX;
 }
@@ -264,7 +275,7 @@ static unsigned emit_swap_loop(struct tr *t, unsigned opcode, unsigned size)
 		x86_mov_i(&t->e, RDX, 0);
 	else if (d->rs2 != 0)
 		x86_op(&t->e, opcode | X86_W, RDX, tr_x(t, d->rs2));
-	x86_lock(&t->e);
+	emit_lock(t);
 	x86_op(&t->e, X86_CMPXCHG | size, RDX, x86_m(RCX, 0));
 	x86_jcc_to(&t->e, CC_NE, again);
 	return RAX;
@@ -344,7 +355,7 @@ static void emit_sc(struct tr *t, bool wide)
 	x86_op(&t->e, X86_MOV_LOAD | X86_W, RCX, x86_r(RAX));
 	x86_op(&t->e, X86_MOV_LOAD | X86_W, RAX, HART(res_value));
 	tr_get(t, RDX, d->rs2);
-	x86_lock(&t->e);
+	emit_lock(t);
 	x86_op(&t->e, X86_CMPXCHG | (wide ? X86_W : 0), RDX, x86_m(RCX, 0));
 	if (d->rd != RV_REG_SINK) {
 		unsigned dst = tr_dst(t, d->rd, RAX);
@@ -383,6 +394,6 @@ bool tr_atomic(struct tr *t)
 		tr_put(t, d->rd, dst);
 	}
 	missed->resume = reserved->resume = t->e.at;
-	t->drained = true; /* by the helper, too: it does the same in C */
+	t->drained = !t->single; /* by the helper, too: it does the same in C */
 	return true;
 }
