@@ -61,6 +61,7 @@ static int memory_make(struct host *h)
 		.mode = h->cfg.mode,
 		.uffd_dev = dev,
 		.vcpus = 1,
+		.no_migrate = true, /* each figure is of one kind of message */
 		.failed = memory_failed,
 		.arg = h,
 	};

@@ -119,6 +119,7 @@ void sim_cfg_from_seed(struct sim_cfg *cfg, uint64_t seed)
 	cfg->insn_pages = MIN(cfg->insn_pages, (unsigned)(cfg->cache - cfg->cache / 2));
 	for (unsigned c = 0; c < MSG_CLASS_N; c++)
 		cfg->window[c] = (uint16_t)pick(&rng, 1, rng_below(&rng, 2) == 0 ? 2 : 16);
+	cfg->no_migrate = rng_below(&rng, 2) == 0;
 }
 
 void sim_cfg_progress(struct sim_cfg *cfg, uint64_t steps)

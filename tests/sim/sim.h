@@ -113,6 +113,7 @@ struct sim_cfg {
 	uint64_t hold_ns, delay_ns, jitter_ns, revoke_ns, vcpu_ns;
 	uint16_t window[MSG_CLASS_N];
 	bool stale_map, peer_loss;
+	bool no_migrate;
 	bool progress;        /* every vCPU must retire while the others still run */
 	uint64_t steps;       /* core steps before the run ends */
 	uint64_t patience_ns; /* no instruction may take longer */

@@ -381,6 +381,7 @@ static int slice_init(
 		.n_ranges = sim->cfg.pages,
 		.cache_pages = sim->cfg.cache,
 		.vcpus = sim->cfg.vcpus,
+		.no_migrate = sim->cfg.no_migrate,
 		.hold_ns = sim->cfg.hold_ns,
 		.poll_ns = MAX(sim->cfg.hold_ns / 10, 1),
 	};
