@@ -253,12 +253,14 @@ static void emit_lock(struct tr *t)
 static unsigned emit_exchange(struct tr *t, unsigned opcode, unsigned size)
 {
 	tr_get(t, RDX, t->in->d.rs2);
-	if (t->single && opcode == X86_XCHG) { /* which locks by itself */
+	if (t->single) { /* XCHG locks by itself, XADD is slow without a lock, too */
 		x86_op(&t->e, X86_MOV_LOAD | size, RCX, x86_m(RAX, 0));
+		if (opcode == X86_XADD)
+			x86_op(&t->e, X86_ADD | size, RDX, x86_r(RCX));
 		x86_op(&t->e, X86_MOV_STORE | size, RDX, x86_m(RAX, 0));
 		return RCX;
 	}
-	emit_lock(t);
+	x86_lock(&t->e);
 	x86_op(&t->e, opcode | size, RDX, x86_m(RAX, 0));
 	return RDX;
 }
