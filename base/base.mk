@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += base/libbase.a
 base_libbase_a_SOURCES = \
+	base/barrier.c base/barrier.h \
 	base/buf.h \
 	base/byte_fifo.h \
 	base/check.c base/check.h \

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/barrier.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "node-agent/slice.h"
@@ -191,6 +192,12 @@ static int build_routes(struct slice *s)
 	return route_create(&cfg, &s->route);
 }
 
+/* Is the one vCPU in one process with all that uses its memory? */
+static bool is_alone(const struct slice *s)
+{
+	return s->spec.vcpus == 1 && s->n_nodes == 1;
+}
+
 int slice_build(struct slice *s)
 {
 	clock_skewed_init(&s->clock, s->spec.clock_offset_ns, s->spec.clock_ppm);
@@ -211,6 +218,7 @@ int slice_build(struct slice *s)
 		.ram = dsm_ram(s->dsm),
 		.n_vcpus = {(uint16_t)s->spec.vcpus},
 		.group = s->group,
+		.fenceless = is_alone(s) && barrier_arm() == 0,
 	};
 	err = slice_vcpus_create(s);
 	if (err == 0)

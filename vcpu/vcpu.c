@@ -11,6 +11,7 @@ int vcpu_init(struct vcpu *v, const struct vcpu_engine_ops *engine, const struct
 	const struct vcpu_env *env)
 {
 	CHECK(env->group != NULL && cfg->slot < env->group->n && cfg->id.v < env->n_vcpus.v);
+	CHECK(!env->fenceless || env->n_vcpus.v == 1);
 	v->mail = calloc(VCPU_FENCES_MAX, sizeof(*v->mail));
 	if (v->mail == NULL)
 		return ERR_NO_MEMORY;

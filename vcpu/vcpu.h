@@ -92,6 +92,11 @@ struct vcpu_env {
 	const struct dsm_ram *ram;
 	vcpu_id_t n_vcpus;        /* of the whole VM */
 	struct vcpu_group *group; /* shared by the vCPUs of this slice */
+	/*
+	 * A lone vCPU whose fences need not reach anybody: whoever else uses guest memory calls
+	 * barrier_heavy(), which is armed (base/barrier.h).
+	 */
+	bool fenceless;
 };
 
 /*

@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "base/barrier.h"
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -191,8 +192,9 @@ static int virtq_waiting(struct virtq *q, uint16_t *n)
 	if (err == 0 && idx == q->last_avail && q->cfg.event_idx) {
 		err = virtq_store16(q, virtq_avail_event_at(q), q->last_avail);
 		/* The driver stores its index and then reads avail_event: one of the two must see
-		 * the other's store. Pairs with the full barrier in the driver (2.7.10.1). */
-		atomic_thread_fence(memory_order_seq_cst);
+		 * the other's store. Pairs with the full barrier in the driver (2.7.10.1), which a
+		 * lone vCPU leaves out. */
+		barrier_heavy();
 		if (err == 0)
 			err = virtq_load16(q, virtq_avail_idx_at(q), &idx);
 	}
@@ -253,8 +255,9 @@ int virtq_should_notify(struct virtq *q, bool *notify)
 		return 0;
 	}
 	/* The driver stores used_event (or flags) and then reads the used index: one of the two
-	 * must see the other's store. Pairs with the full barrier in the driver (2.7.7, 2.7.10). */
-	atomic_thread_fence(memory_order_seq_cst);
+	 * must see the other's store. Pairs with the full barrier in the driver (2.7.7, 2.7.10), as
+	 * above. */
+	barrier_heavy();
 	int err = virtq_load16(q, q->cfg.event_idx ? virtq_used_event_at(q) : q->cfg.avail, &word);
 	if (err != 0)
 		return err;

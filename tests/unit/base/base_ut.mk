@@ -2,6 +2,7 @@
 check_PROGRAMS += tests/unit/base/base_ut
 TESTS += tests/unit/base/base_ut
 tests_unit_base_base_ut_SOURCES = \
+	tests/unit/base/barrier_ut.c \
 	tests/unit/base/buf_ut.c \
 	tests/unit/base/byte_fifo_ut.c \
 	tests/unit/base/check_ut.c \

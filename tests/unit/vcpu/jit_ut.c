@@ -492,3 +492,42 @@ UT_TEST(perf_map_has_every_block)
 	UT_EQ(fixed, 1);
 	UT_EQ(known, st.blocks);
 }
+
+/* ---- a lone vCPU ---------------------------------------------------------------------------- */
+
+#define FENCES 8
+/* Bytes of code of so many stores, fences and loads on a machine of one vCPU. */
+static uint64_t fence_bytes(bool fenceless)
+{
+	uint32_t code[3 * FENCES];
+	struct vcpu_env env = rig.env;
+	struct vcpu_cfg cfg = {.jit = true, .jit_threshold = 1};
+	struct vcpu_state_rv64 s, end;
+	struct vcpu_stats st;
+
+	env.n_vcpus.v = 1;
+	env.fenceless = fenceless;
+	vcpu_destroy(rig.v[0]);
+	CHECK(vcpu_rv64_create(&cfg, &env, &rig.v[0]) == 0);
+	rig.h[0] = rv_hart_of(rig.v[0]);
+	for (unsigned i = 0; i < ARRAY_SIZE(code); i += 3) {
+		code[i] = I_SD(12, 13);
+		code[i + 1] = I_FENCE;
+		code[i + 2] = I_LD(14, 13, 0);
+	}
+	rig_code(code, ARRAY_SIZE(code));
+	s = (struct vcpu_state_rv64){
+		.pc = RIG_CODE, .priv = RV_PRIV_S, .stimecmp = UINT64_MAX, .hsm = VCPU_STARTED};
+	s.x[12] = 1;
+	s.x[13] = RIG_DATA;
+	run(0, &s, &end);
+	UT_EQ(end.x[14], 1);
+	vcpu_stats_get(rig.v[0], &st);
+	return st.code_bytes;
+}
+
+UT_TEST(the_fences_of_a_lone_vcpu_go_where_devices_order_both_sides)
+{
+	/* lock orl $0, -64(%rsp); a block begins at a multiple of 16 */
+	UT_EQ(fence_bytes(false), fence_bytes(true) + 6 * FENCES);
+}

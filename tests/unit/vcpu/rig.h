@@ -68,6 +68,7 @@ void rig_run(void);
 #define I_CSRR(rd, csr)      (0x2073u | (rd) << 7 | (uint32_t)(csr) << 20)
 #define I_LR_D(rd, rs)       (0x1000302fu | (rd) << 7 | (rs) << 15)
 #define I_SC_D(rd, rs1, rs2) (0x1800302fu | (rd) << 7 | (rs1) << 15 | (rs2) << 20)
+#define I_FENCE              0x0330000fu
 #define I_WFI                0x10500073u
 #define I_ECALL              0x73u
 #define I_SRET               0x10200073u

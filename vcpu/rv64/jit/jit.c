@@ -384,6 +384,7 @@ static struct block *make_block(struct rv_hart *h, uint64_t va, uint64_t pa, con
 	t->fixed = &j->fixed;
 	t->shared = rv_ram(h)->ops != NULL;
 	t->single = h->vcpu.env.n_vcpus.v == 1;
+	t->fenceless = h->vcpu.env.fenceless;
 	t->r = &j->region;
 	t->calls = (struct code_call *)(void *)j->notes_at;
 	t->calls_end = t->calls + CALLS_MAX(j->region_insns);

@@ -47,8 +47,9 @@ struct tr {
 	struct x86 e;
 	const struct code_fixed *fixed;
 	struct host_features has;
-	bool shared; /* memory is, with other slices */
-	bool single; /* no other hart: its atomics need no lock, since devices have none */
+	bool shared;    /* memory is, with other slices */
+	bool fenceless; /* as vcpu_env says */
+	bool single;    /* no other hart: its atomics need no lock, since devices have none */
 	struct region *r;
 	/* Where calls are kept; they live as long as the code. */
 	struct code_call *calls, *calls_end;

@@ -410,7 +410,8 @@ static void fence(struct tr *t, unsigned unused)
 	else
 		x86_test_i(&t->e, false, HART(senvcfg), (int32_t)RV_ENVCFG_FIOM);
 	tr_leave_stub(t, x86_jcc(&t->e, CC_NE), RV_JIT_INTERPRET);
-	if ((sets & FENCE_PRED_W) != 0 && (sets & FENCE_SUCC_R) != 0 && !t->drained) {
+	if ((sets & FENCE_PRED_W) != 0 && (sets & FENCE_SUCC_R) != 0 && !t->drained &&
+		!t->fenceless) {
 		x86_lock(&t->e);
 		/* Below the stack, so that no return waits for it. */
 		x86_alu_i(&t->e, ALU_OR, false, x86_m(RSP, -64), 0);
