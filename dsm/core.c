@@ -102,8 +102,11 @@ uint64_t core_new_stamp(struct core *k)
 /* Nobody sends these: numbers that are not for us, ages beyond what counting can reach. */
 static bool message_sane(const struct core *k, unsigned from, const struct wire_page *m)
 {
-	return from < SLICE_MAX && k->known[from] && core_has_page(k, m->page) && m->run == 1 &&
-	       m->third.v < SLICE_MAX && m->stamp <= CORE_STAMP_MAX;
+	gpage_t last = {m->page.v + m->run - 1};
+
+	return from < SLICE_MAX && k->known[from] && wire_page_run_good(m) &&
+	       core_has_page(k, m->page) && core_has_page(k, last) && m->third.v < SLICE_MAX &&
+	       m->stamp <= CORE_STAMP_MAX;
 }
 
 static int dispatch(struct core *k, unsigned from, const struct wire_page *m)
@@ -151,6 +154,8 @@ static int settle(struct core *k)
 		if (err == 0)
 			err = core_wants_retry(k);
 	} while (err == 0 && (k->ring_n != 0 || k->again));
+	if (k->dones.msg.run != 0)
+		core_wake_at(k, k->now_ns); /* as soon as no more DATA is here */
 	return err;
 }
 
@@ -209,6 +214,8 @@ int core_step(struct core *k, uint64_t now_ns, const uint64_t *retired, const st
 	k->retired = retired;
 	k->sink = sink;
 	k->sink_arg = arg;
+	if (ev->type != CORE_EV_MESSAGE || ev->msg->type != WIRE_PAGE_DATA)
+		core_run_send(k, &k->dones);
 	int err = event(k, ev);
 	if (err == 0 && !k->stopped)
 		err = settle(k);
@@ -233,5 +240,6 @@ slice_id_t core_blame(const struct core *k)
 bool core_idle(const struct core *k)
 {
 	OBJ_CHECK(k, CORE_MAGIC);
-	return k->pends_live == 0 && k->txns_live == 0 && k->drops_out == 0;
+	return k->pends_live == 0 && k->txns_live == 0 && k->drops_out == 0 &&
+	       k->dones.msg.run == 0;
 }

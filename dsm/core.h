@@ -49,7 +49,8 @@ struct core;
 #define CORE_VCPUS_MAX  64u  /* vCPU slots of one slice */
 #define CORE_PINS_MAX   32u  /* pin sets at once */
 #define CORE_EVICTS_MAX 64u  /* puts and drops without answer */
-#define CORE_REQS_MAX   160u /* the sum: requests of one slice without answer (R-DSM-9) */
+#define CORE_AHEADS_MAX 24u  /* pages asked for before anybody wants them */
+#define CORE_REQS_MAX   184u /* the sum: requests of one slice without answer (R-DSM-9) */
 #define CORE_INSN_PAGES 16u  /* pages of one instruction held together; more: oldest are let go */
 
 /* A range of guest pages and its home, as known at creation. */
@@ -74,6 +75,7 @@ struct core_cfg {
 	uint64_t hold_ns; /* longest time that a granted page is kept for its vCPU to retire an
 			     instruction */
 	bool no_migrate;  /* never give a page whole to one that only reads it */
+	bool no_ahead;    /* ask for no page before somebody wants it */
 	uint64_t poll_ns; /* how often `retired` is looked at while somebody waits for that */
 };
 
@@ -145,7 +147,7 @@ enum core_action_type {
 	/* The page reads as zeros from now on. No mapping of the page exists. */
 	CORE_ACT_ZERO,
 	/* Let vCPUs read / read and write the page (also when they may already: a fault that found
-	   it present). */
+	   it present; also when none has asked: it will be asked for). */
 	CORE_ACT_MAP_RO,
 	CORE_ACT_MAP_RW,
 	/* vCPUs may no longer write to / reach the page. Answer with CORE_EV_REVOKED, in a later
@@ -235,7 +237,10 @@ struct core_stats {
 	uint64_t hold_timeouts;             /* ... and did not see it retire in hold_ns */
 	uint64_t yields;                    /* ... and were older than the waiting vCPU */
 	uint64_t migrated;                  /* reads of others that we, as home, gave the page to */
-	uint64_t silent; /* writes to a page got so: upgrades that were not needed */
+	uint64_t silent;     /* writes to a page got so: upgrades that were not needed */
+	uint64_t ahead;      /* pages asked for before anybody wanted them */
+	uint64_t ahead_used; /* ... that were used, as far as that is seen */
+	uint64_t ahead_lost; /* ... that were taken away before */
 	uint64_t nudges, redirects;
 	uint64_t queued; /* requests that found their page busy */
 };

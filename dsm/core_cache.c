@@ -54,7 +54,10 @@ static void request(struct cache_at *at, uint16_t type, uint8_t flags)
 	d->home = (uint16_t)core_map_home(at->k, at->p, &m.gen);
 	m.stamp = d->stamp;
 	m.flags = flags;
-	core_send(at->k, d->home, &m);
+	if (d->ahead != AHEAD_NO)
+		core_run_add(at->k, &at->k->asks, d->home, &m);
+	else
+		core_send(at->k, d->home, &m);
 }
 
 /* The page is surely known here: whoever wants it has made the entry. */
@@ -66,6 +69,7 @@ static int want(struct cache_at *at, enum pend_want want, uint64_t stamp)
 	d->want = (uint8_t)want;
 	d->req = ++at->k->last_req;
 	d->stamp = stamp;
+	d->ahead = (uint8_t)at->in->ahead;
 	d->got_data = d->was_copy = d->clean = false;
 	d->acks_got = d->acks_need = 0;
 	return 0;
@@ -77,7 +81,7 @@ static int c_send_gets(struct cache_at *at)
 	if (err != 0)
 		return err;
 	become(at, CACHE_IS_D);
-	request(at, WIRE_PAGE_GETS, 0);
+	request(at, WIRE_PAGE_GETS, at->in->ahead != AHEAD_NO ? WIRE_PAGE_AHEAD : 0);
 	return 0;
 }
 
@@ -110,18 +114,24 @@ static int c_write_own(struct cache_at *at)
 
 /*
  *  Our request is over. Who waits for the page here comes first: DONE is only for the home's next
- *  request.
+ *  request. That of a page asked for ahead may wait for its neighbours'.
  */
 static int finish(struct cache_at *at, struct pend *d)
 {
 	struct wire_page m = message(at, WIRE_PAGE_DONE, d->req);
 	unsigned home = d->home;
+	enum pend_ahead ahead = d->ahead;
 
 	m.flags = d->clean ? WIRE_PAGE_CLEAN : 0;
 	d->want = WANT_NONE;
 	core_pend_settle(at->k, at->c);
+	if (ahead != AHEAD_NO)
+		core_ahead_landed(at->k, at->p, at->c, ahead);
 	int err = core_wants_serve(at->k, at->p);
-	core_send(at->k, home, &m);
+	if (ahead != AHEAD_NO)
+		core_run_add(at->k, &at->k->dones, home, &m);
+	else
+		core_send(at->k, home, &m);
 	return err;
 }
 
@@ -132,7 +142,9 @@ static int try_finish_write(struct cache_at *at, struct pend *d)
 
 	if (d->got_data && d->acks_got > d->acks_need)
 		return core_violation(at->k, at->in->from);
-	if (!d->got_data || (!all && !PLANTED(BUG_EARLY_GRANT)))
+	if (PLANTED(BUG_EARLY_GRANT) || (PLANTED(BUG_AHEAD_EARLY) && d->ahead != AHEAD_NO))
+		all = true;
+	if (!d->got_data || !all)
 		return 0;
 	at->c->version = d->version;
 	become(at, CACHE_M);
@@ -278,6 +290,7 @@ static int c_give_copy(struct cache_at *at)
 /* The copy is gone. Who has asked for it again keeps the frame for what will come. */
 static void without_copy(struct cache_at *at)
 {
+	core_ahead_gone(at->k, at->c);
 	unsigned flags = at->c->flags & ~CP_ZERO;
 
 	at->k->stats.invalidated++;
@@ -324,6 +337,7 @@ static int c_drop(struct cache_at *at)
 
 	at->k->drops_out++;
 	at->k->stats.dropped++;
+	core_ahead_gone(at->k, at->c);
 	core_send(at->k, home, &m);
 	core_page_change(at->k, at->p, at->c, CACHE_I, at->c->flags & ~CP_ZERO);
 	core_frame_drop(at->k, at->p, at->c);
@@ -338,6 +352,7 @@ static int c_put(struct cache_at *at)
 	at->k->puts_out++;
 	at->k->freeing++;
 	at->k->stats.put++;
+	core_ahead_gone(at->k, at->c);
 	become(at, at->c->state == CACHE_O ? CACHE_OI_A : CACHE_MI_A);
 	request(at, WIRE_PAGE_PUT, 0);
 	return 0;
@@ -412,6 +427,7 @@ static int redirected(struct core *k, unsigned from, uint32_t p, const struct wi
 		return core_violation(k, from);
 	request(&at, m->kind,
 		at.c->state == CACHE_SM_AD || at.c->state == CACHE_OM_AD ? WIRE_PAGE_UPGRADE : 0);
+	core_run_send(k, &k->asks);
 	return 0;
 }
 

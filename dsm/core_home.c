@@ -72,7 +72,8 @@ static int serve_gets(const struct home_in *in, const struct txn *t)
 
 	if (core_copyset_has(in->k, in->own, t->slice))
 		return core_violation(in->k, t->slice);
-	if (in->h->migratory && core_copyset_is(in->k, in->own, owner, owner)) {
+	bool ahead = (t->flags & WIRE_PAGE_AHEAD) != 0;
+	if (in->h->migratory && !ahead && core_copyset_is(in->k, in->own, owner, owner)) {
 		in->k->stats.migrated++;
 		in->h->state = PLANTED(BUG_MIGRATE_AS_READ) ? HOME_BUSY_S : HOME_BUSY_M;
 		forward(in, WIRE_PAGE_FWD_GETM, owner, t, 0);
@@ -447,8 +448,25 @@ static int hurry(const struct home_in *in)
 	return 0;
 }
 
+/* Neighbours asked for in one message: as many requests, with numbers that follow each other. */
+static int each(struct core *k, unsigned from, const struct wire_page *m)
+{
+	int err = 0;
+
+	for (unsigned i = 0; err == 0 && i < m->run; i++) {
+		struct wire_page one = *m;
+		one.run = 1;
+		one.page.v += i;
+		one.req += i;
+		err = core_home_message(k, from, &one);
+	}
+	return err;
+}
+
 int core_home_message(struct core *k, unsigned from, const struct wire_page *m)
 {
+	if (m->run != 1)
+		return each(k, from, m);
 	uint32_t p = (uint32_t)(m->page.v - k->first);
 	uint32_t own = core_own(k, p);
 

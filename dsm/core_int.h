@@ -3,6 +3,7 @@
 #define DSM_CORE_INT_H
 
 #include "base/list.h"
+#include "dsm/ahead.h"
 #include "dsm/core.h"
 
 /*
@@ -16,6 +17,7 @@
  *   core_cache.c   what this slice holds (cache.def)
  *   core_revoke.c  giving pages up: pins, holds, and the wait for the run-time
  *   core_want.c    what vCPUs and devices wait for; frames and eviction
+ *   core_ahead.c   pages asked for before anybody waits for them
  *   core_look.c    statistics and views
  */
 #define CORE_MAGIC     0x636f7265u
@@ -50,6 +52,8 @@ struct cpage {
 #define CP_MAPPED 0x02u /* vCPUs may read it */
 #define CP_MAP_RW 0x04u /* ... and write */
 #define CP_FRAME  0x08u /* a remote page that memory is taken for */
+#define CP_AHEAD  0x10u /* came unasked, and nobody has used it yet */
+#define CP_UNSEEN 0x20u /* the same, but mapped: it may have been used */
 
 /* Directory entry: 8 bytes, and a copyset beside it. */
 struct hpage {
@@ -73,6 +77,8 @@ struct rpage {
 enum rev_kind { REV_NONE, REV_GETS, REV_GETM, REV_INV, REV_EVICT };
 /* What has been asked for. */
 enum pend_want { WANT_NONE, WANT_READ, WANT_WRITE, WANT_PUT };
+/* ... and what for, if nobody waited: to have it here, or to map it at once. */
+enum pend_ahead { AHEAD_NO, AHEAD_HERE, AHEAD_MAPPED };
 
 /* Work in progress on one page: our request (the MSHR of the literature), and a revocation. The
  * home serialises, so there is at most one of each. */
@@ -81,6 +87,7 @@ struct pend {
 	uint32_t req;
 	uint64_t stamp;
 	uint8_t want;  /* enum pend_want */
+	uint8_t ahead; /* enum pend_ahead */
 	bool got_data; /* DATA is here */
 	bool was_copy; /* an upgrade that has lost its copy */
 	bool clean;    /* the page's last owner was given it to read, and did not write */
@@ -124,6 +131,7 @@ struct slot {
 	uint64_t deadline_ns;
 	unsigned n_held;
 	uint32_t held[CORE_INSN_PAGES];
+	struct ahead ahead;
 };
 
 struct pinset {
@@ -132,6 +140,7 @@ struct pinset {
 	bool took; /* its reserved frame for the page it waits for */
 	const struct core_pin_page *pages;
 	uint32_t n, cursor; /* pages [0, cursor) are pinned */
+	uint32_t asked;     /* pages before it have been asked for, perhaps ahead */
 	uint32_t remote;
 	uint64_t ticket;
 };
@@ -140,6 +149,12 @@ struct core_move {
 	uint32_t p, gen;
 	uint16_t home;
 	bool used;
+};
+
+/* Messages about neighbours, which go as one; msg.run 0: none. */
+struct core_run {
+	struct wire_page msg;
+	unsigned to;
 };
 
 struct own_range {
@@ -197,6 +212,8 @@ struct core {
 	uint64_t clock;               /* Lamport time of instructions that fault */
 	unsigned drops_out, puts_out; /* not yet answered */
 	unsigned freeing;             /* frames on their way out: evictions begun, puts not lost */
+	unsigned aheads_out;          /* not yet answered */
+	struct ahead_score ahead_score;
 
 	/* this step */
 	uint64_t now_ns, next_ns;
@@ -206,6 +223,9 @@ struct core {
 	void *sink_arg;
 	struct wire_page ring[CORE_RING_MAX];
 	unsigned ring_head, ring_n;
+
+	struct core_run asks;  /* requests ahead: within one event */
+	struct core_run dones; /* their DONEs: until a step that brings no DATA */
 
 	struct core_stats stats;
 	uint64_t cache_taken[CACHE_STATE_N][CACHE_EV_N];
@@ -265,6 +285,7 @@ struct cache_in {
 	unsigned from;
 	const struct wire_page *msg; /* NULL: an event of our own */
 	uint64_t stamp;              /* MISS_* */
+	enum pend_ahead ahead;       /* MISS_* */
 };
 int core_cache_event(
 	struct core *k, uint32_t p, enum core_cache_event ev, const struct cache_in *in);
@@ -294,6 +315,24 @@ int core_wants_serve(struct core *k, uint32_t p);
 int core_wants_retry(struct core *k);
 void core_wants_fail(struct core *k);
 
+/* Let vCPUs use `p` as far as we may. */
+void core_map_page(struct core *k, uint32_t p, struct cpage *c);
+
+/* ---- core_ahead.c ---- */
+/* vCPU `slot` has faulted on `p`: ask for what it will want next. */
+int core_ahead_fault(struct core *k, unsigned slot, uint32_t p, bool write);
+/* The set waits for the page at its cursor: ask for those behind it. */
+int core_ahead_pin(struct core *k, struct pinset *s);
+/* Send what has been collected, and begin anew. */
+void core_run_send(struct core *k, struct core_run *r);
+/* Put `m` off to go with those for its neighbours; what it does not go with is sent. */
+void core_run_add(struct core *k, struct core_run *r, unsigned to, const struct wire_page *m);
+/* A request that nobody waited for is answered. */
+void core_ahead_landed(struct core *k, uint32_t p, struct cpage *c, enum pend_ahead how);
+/* Somebody uses the page / it goes: count what it was asked for. Harmless for other pages. */
+void core_ahead_used(struct core *k, struct cpage *c);
+void core_ahead_gone(struct core *k, struct cpage *c);
+
 /* ---- core_plant.c ---- */
 enum core_bug {
 	BUG_NONE,
@@ -305,6 +344,7 @@ enum core_bug {
 	BUG_FORWARD_EVICTED,
 	BUG_EARLY_ACK,
 	BUG_MIGRATE_AS_READ,
+	BUG_AHEAD_EARLY,
 	BUG_HOLD_CYCLE,
 	BUG_LOST_AGE,
 	BUG_RESPONSE_CREDIT, /* lives in proto/credit.c */

@@ -21,6 +21,7 @@ const char *const core_plant_names[] = {
 	[BUG_FORWARD_EVICTED - 1] = "forward-evicted",
 	[BUG_EARLY_ACK - 1] = "early-ack",
 	[BUG_MIGRATE_AS_READ - 1] = "migrate-as-read",
+	[BUG_AHEAD_EARLY - 1] = "ahead-early",
 	[BUG_HOLD_CYCLE - 1] = "hold-cycle",
 	[BUG_LOST_AGE - 1] = "lost-age",
 	[BUG_RESPONSE_CREDIT - 1] = "response-without-credit",

@@ -78,11 +78,8 @@ static int pursue(struct core *k, struct want *w)
 
 /* ---- vCPUs ---- */
 
-static void grant(struct core *k, unsigned i, struct cpage *c)
+void core_map_page(struct core *k, uint32_t p, struct cpage *c)
 {
-	struct slot *s = &k->slots[i];
-	uint32_t p = s->want.p;
-
 	if (core_may_write(c)) {
 		/* From here on it may be written without our seeing it. */
 		core_page_change(k, p, c, c->state, c->flags & ~CP_ZERO);
@@ -92,6 +89,15 @@ static void grant(struct core *k, unsigned i, struct cpage *c)
 		c->flags |= CP_MAPPED;
 		core_act(k, CORE_ACT_MAP_RO, p);
 	}
+}
+
+static void grant(struct core *k, unsigned i, struct cpage *c)
+{
+	struct slot *s = &k->slots[i];
+	uint32_t p = s->want.p;
+
+	core_map_page(k, p, c);
+	core_ahead_used(k, c);
 	core_frame_touch(k, p, c);
 	core_hold_add(k, s, p);
 	s->want.waiting = s->want.blocked = false;
@@ -135,7 +141,9 @@ int core_fault(struct core *k, const struct core_event *ev)
 	};
 	k->stats.write_faults += ev->write;
 	k->stats.read_faults += !ev->write;
-	return vcpu_try(k, ev->slot);
+	uint32_t p = s->want.p;
+	int err = vcpu_try(k, ev->slot);
+	return err != 0 ? err : core_ahead_fault(k, ev->slot, p, ev->write);
 }
 
 /* ---- pins ---- */
@@ -158,8 +166,11 @@ static int pin_try(struct core *k, unsigned i)
 		s->want.write = q->write;
 		struct cpage *c = core_page_find(k, s->want.p);
 		const struct pend *d = core_pend(k, c);
-		if (!suffices(c, q->write) || (d != NULL && d->rev != REV_NONE))
-			return pursue(k, &s->want);
+		if (!suffices(c, q->write) || (d != NULL && d->rev != REV_NONE)) {
+			int err = pursue(k, &s->want);
+			return err != 0 ? err : core_ahead_pin(k, s);
+		}
+		core_ahead_used(k, c);
 		if (q->write)
 			core_page_change(k, s->want.p, c, c->state, c->flags & ~CP_ZERO);
 		core_frame_touch(k, s->want.p, c);

@@ -125,6 +125,7 @@ struct dsm_cfg {
 	int uffd_dev;     /* open /dev/userfaultfd, or -1: use the system call */
 	unsigned vcpus;   /* slots for local vCPU threads */
 	bool no_migrate;  /* as of core_cfg */
+	bool no_ahead;    /* as of core_cfg */
 	uint64_t hold_ns; /* longest hold of a page for its vCPU to retire; 0: 1 ms */
 	/* The VM can not go on: a peer broke the protocol, or the kernel failed. Once, on the
 	 * service thread. */
@@ -202,6 +203,7 @@ struct dsm_stats {
 	uint64_t migrated; /* reads of others that we, as home, gave the whole page to */
 	uint64_t silent;   /* writes to a page that a read had brought whole: upgrades saved */
 	uint64_t fetched, sent, invalidated, put; /* pages */
+	uint64_t ahead, ahead_used, ahead_lost;   /* asked for unasked; of those used, lost */
 	uint64_t bytes_in, bytes_out;
 	uint64_t latency_p50_ns, latency_p99_ns; /* fault to installation, remote pages only */
 	uint64_t pages_owned, pages_shared;      /* held now */

@@ -239,8 +239,8 @@ static void publish(struct dsm *dsm)
 	dsm->xport->ops->stats(dsm->xport, &x);
 	const struct {
 		uint64_t read_faults, write_faults, upgrades, migrated, silent, fetched, sent,
-			invalidated, put, bytes_in, bytes_out, pages_owned, pages_shared, holds,
-			hold_timeouts;
+			ahead, ahead_used, ahead_lost, invalidated, put, bytes_in, bytes_out,
+			pages_owned, pages_shared, holds, hold_timeouts;
 	} now = {
 		.read_faults = c.read_faults,
 		.write_faults = c.write_faults,
@@ -249,6 +249,9 @@ static void publish(struct dsm *dsm)
 		.silent = c.silent,
 		.fetched = c.fetched + c.fetched_zero,
 		.sent = c.sent,
+		.ahead = c.ahead,
+		.ahead_used = c.ahead_used,
+		.ahead_lost = c.ahead_lost,
 		.invalidated = c.invalidated,
 		.put = c.put + c.dropped,
 		.bytes_in = x.bytes_in,

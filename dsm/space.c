@@ -144,6 +144,7 @@ static int make_core(struct dsm *dsm, const struct dsm_cfg *cfg)
 		.vcpus = dsm->n_slots,
 		.hold_ns = hold_ns,
 		.no_migrate = cfg->no_migrate,
+		.no_ahead = cfg->no_ahead,
 		.poll_ns = MAX(hold_ns / HOLD_POLLS, 1),
 	};
 	int err = core_create(&core, &dsm->core);

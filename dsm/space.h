@@ -62,8 +62,8 @@ struct dsm_revoke {
  * sleeps. */
 #define DSM_PUBLISHED(x)                                                                           \
 	x(read_faults) x(write_faults) x(upgrades) x(migrated) x(silent) x(fetched) x(sent)        \
-		x(invalidated) x(put) x(bytes_in) x(bytes_out) x(pages_owned) x(pages_shared)      \
-			x(holds) x(hold_timeouts)
+		x(ahead) x(ahead_used) x(ahead_lost) x(invalidated) x(put) x(bytes_in)             \
+			x(bytes_out) x(pages_owned) x(pages_shared) x(holds) x(hold_timeouts)
 
 struct dsm {
 	uint32_t magic;

@@ -120,19 +120,29 @@ static int uffd_mode(struct slice *s, enum dsm_uffd_mode *out)
 	return ERR_INVAL;
 }
 
-/* What the directory may decide by itself, each "on" unless said otherwise. */
+/* What guest memory may decide by itself, each "on" unless said otherwise. */
 static int policies(struct slice *s, struct dsm_cfg *cfg)
 {
-	const char *migrate = slice_option(s, "policy.migrate");
+	const struct {
+		const char *name;
+		bool *off;
+	} known[] = {
+		{"policy.migrate", &cfg->no_migrate},
+		{"policy.ahead", &cfg->no_ahead},
+	};
 
-	if (migrate == NULL || strcmp(migrate, "on") == 0)
-		return 0;
-	cfg->no_migrate = strcmp(migrate, "off") == 0;
-	if (cfg->no_migrate)
-		return 0;
-	snprintf(s->ctl_text, sizeof(s->ctl_text), "option policy.migrate is on or off, not '%s'",
-		migrate);
-	return ERR_INVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		const char *value = slice_option(s, known[i].name);
+		if (value == NULL || strcmp(value, "on") == 0)
+			continue;
+		*known[i].off = strcmp(value, "off") == 0;
+		if (*known[i].off)
+			continue;
+		snprintf(s->ctl_text, sizeof(s->ctl_text), "option %s is on or off, not '%s'",
+			known[i].name, value);
+		return ERR_INVAL;
+	}
+	return 0;
 }
 
 static int build_memory(struct slice *s)

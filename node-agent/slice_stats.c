@@ -23,6 +23,9 @@ static void put_memory(struct slice *s, struct slice_ctl_stats *out)
 	put(out, "page.migrated", "pages", d.migrated);
 	put(out, "page.fetched", "pages", d.fetched);
 	put(out, "page.sent", "pages", d.sent);
+	put(out, "page.ahead", "pages", d.ahead);
+	put(out, "page.ahead.used", "pages", d.ahead_used);
+	put(out, "page.ahead.lost", "pages", d.ahead_lost);
 	put(out, "page.invalidated", "pages", d.invalidated);
 	put(out, "page.put", "pages", d.put);
 	put(out, "page.owned", "pages", d.pages_owned);

@@ -14,7 +14,7 @@
  *	 4  u16 from         28  u8 nonce[16]           52  u8 provider[16], padded with zeros
  *	 6  u16 to
  */
-#define WIRE_HELLO_VERSION  2
+#define WIRE_HELLO_VERSION  3
 #define WIRE_HELLO_BYTES    68u
 #define WIRE_PROOF_BYTES    32u
 #define WIRE_REFUSE_BYTES   4u

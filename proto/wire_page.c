@@ -81,6 +81,8 @@ static uint8_t flags_allowed(uint16_t type)
 	switch (type) {
 	case WIRE_PAGE_DATA:
 		return WIRE_PAGE_EXCL | WIRE_PAGE_ZERO | WIRE_PAGE_UNCHANGED | WIRE_PAGE_CLEAN;
+	case WIRE_PAGE_GETS:
+		return WIRE_PAGE_AHEAD;
 	case WIRE_PAGE_GETM:
 		return WIRE_PAGE_UPGRADE;
 	case WIRE_PAGE_DONE:
@@ -92,10 +94,18 @@ static uint8_t flags_allowed(uint16_t type)
 	}
 }
 
+bool wire_page_run_good(const struct wire_page *m)
+{
+	bool may = m->type == WIRE_PAGE_GETS || m->type == WIRE_PAGE_DONE ||
+		   (m->type == WIRE_PAGE_GETM && (m->flags & WIRE_PAGE_UPGRADE) == 0);
+
+	return m->run == 1 || (may && m->run != 0 && m->run <= WIRE_PAGE_RUN_MAX);
+}
+
 /* Values that no sender that keeps the rules produces (R-DSM-2). */
 static bool values_good(const struct wire_page *m)
 {
-	if (m->run != 1 || m->third.v >= SLICE_MAX || m->acks >= SLICE_MAX)
+	if (!wire_page_run_good(m) || m->third.v >= SLICE_MAX || m->acks >= SLICE_MAX)
 		return false;
 	if ((m->flags & ~flags_allowed(m->type)) != 0)
 		return false;

@@ -29,7 +29,8 @@ enum wire_page_type {
 #define WIRE_PAGE_UPGRADE 0x08u /* GETM: the sender holds a read copy of `version` */
 #define WIRE_PAGE_CLEAN                                                                            \
 	0x20u /* DATA with EXCL: the sender had it to read and did not write it; DONE: DATA did */
-#define WIRE_PAGE_YES 0x10u /* OWN_ACK: the sender is the owner now */
+#define WIRE_PAGE_YES   0x10u /* OWN_ACK: the sender is the owner now */
+#define WIRE_PAGE_AHEAD 0x40u /* GETS: nobody waits for it, and it need not be written next */
 
 /* Bits that a type's `fields` is made of; the order is that on the wire. */
 enum wire_page_field {
@@ -48,7 +49,7 @@ enum wire_page_field {
 struct wire_page {
 	uint16_t type; /* enum wire_page_type */
 	gpage_t page;  /* first page */
-	uint16_t run;  /* pages from there on; 1 in this version of the protocol */
+	uint16_t run;  /* pages from there on; 1 but for R-DSM-14 */
 	uint32_t req;  /* the requester's number of its request; every answer carries it */
 	uint32_t gen; /* generation of the home that the sender knows (REDIRECT: of the new home) */
 	uint32_t version; /* version of the page, see R-DSM-4 */
@@ -61,6 +62,7 @@ struct wire_page {
 };
 
 #define WIRE_PAGE_HEAD_MAX 48u
+#define WIRE_PAGE_RUN_MAX  16u
 
 /* Write the head of `msg` to `out`. `msg` must be valid (a type of the table): CHECKed. Returns its
  * size. */
@@ -75,6 +77,9 @@ MUST_CHECK int wire_page_decode(uint16_t type, const void *head, size_t head_byt
 /* Class and name of a type; MSG_CLASS_N and "?" when there is no such type. */
 enum msg_class wire_page_class(uint16_t type);
 const char *wire_page_name(uint16_t type);
+
+/* May a message be about so many pages? */
+bool wire_page_run_good(const struct wire_page *msg);
 
 /* Does the message carry a page's bytes? */
 bool wire_page_has_data(const struct wire_page *msg);

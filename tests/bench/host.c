@@ -61,7 +61,9 @@ static int memory_make(struct host *h)
 		.mode = h->cfg.mode,
 		.uffd_dev = dev,
 		.vcpus = 1,
-		.no_migrate = true, /* each figure is of one kind of message */
+		/* Each figure is of one kind of message. */
+		.no_migrate = true,
+		.no_ahead = true,
 		.failed = memory_failed,
 		.arg = h,
 	};

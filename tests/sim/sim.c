@@ -120,6 +120,9 @@ void sim_cfg_from_seed(struct sim_cfg *cfg, uint64_t seed)
 	for (unsigned c = 0; c < MSG_CLASS_N; c++)
 		cfg->window[c] = (uint16_t)pick(&rng, 1, rng_below(&rng, 2) == 0 ? 2 : 16);
 	cfg->no_migrate = rng_below(&rng, 2) == 0;
+	cfg->no_ahead = rng_below(&rng, 4) == 0;
+	cfg->share = rng_below(&rng, 2) == 0 ? 1 : (unsigned)pick(&rng, 2, 16);
+	cfg->walk_pct = rng_below(&rng, 3) == 0 ? 0 : (unsigned)pick(&rng, 10, 100);
 }
 
 void sim_cfg_progress(struct sim_cfg *cfg, uint64_t steps)
@@ -228,6 +231,9 @@ static void add_totals(struct sim *sim, struct sim_totals *t)
 		t->unchanged += st.unchanged;
 		t->zero += st.fetched_zero;
 		t->queued += st.queued;
+		t->ahead += st.ahead;
+		t->ahead_used += st.ahead_used;
+		t->ahead_lost += st.ahead_lost;
 		t->full_caches += st.put + st.dropped;
 		for (unsigned j = 0; j < sim->cfg.vcpus; j++) {
 			t->retired += sim->slices[i].retired[j];

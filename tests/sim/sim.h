@@ -76,6 +76,7 @@ struct sim_vcpu {
 	struct sim_access missing; /* what it faulted on */
 	uint64_t began_ns;         /* the instruction */
 	uint64_t early;            /* instructions retired before the run was ending */
+	uint32_t walk;             /* the page that a walk is at */
 };
 
 enum sim_device_state { DEVICE_IDLE, DEVICE_WAIT, DEVICE_BUSY, DEVICE_STOPPED };
@@ -113,7 +114,9 @@ struct sim_cfg {
 	uint64_t hold_ns, delay_ns, jitter_ns, revoke_ns, vcpu_ns;
 	uint16_t window[MSG_CLASS_N];
 	bool stale_map, peer_loss;
-	bool no_migrate;
+	bool no_migrate, no_ahead;
+	unsigned walk_pct;    /* instructions that go on to the next page */
+	unsigned share;       /* neighbours that have the same home */
 	bool progress;        /* every vCPU must retire while the others still run */
 	uint64_t steps;       /* core steps before the run ends */
 	uint64_t patience_ns; /* no instruction may take longer */
@@ -147,6 +150,7 @@ struct sim_totals {
 	uint64_t steps, retired, credit_waits, full_caches;
 	uint64_t early_least; /* instructions of one vCPU before the end, in runs of `progress` */
 	uint64_t holds, hold_timeouts, yields, nudges, redirects, unchanged, zero, queued;
+	uint64_t ahead, ahead_used, ahead_lost;
 	struct core_row rows[256];
 	size_t n_rows;
 };

@@ -120,9 +120,11 @@ static void totals_print(const struct sim_totals *t, uint64_t *steps, uint64_t n
 		printf("every vCPU retired at least %" PRIu64 " in its run\n", t->early_least);
 	printf("given back %" PRIu64 ", credit waits %" PRIu64 ", busy %" PRIu64 ", holds %" PRIu64
 	       ", timeouts %" PRIu64 ", yields %" PRIu64 ", nudges %" PRIu64 ", redirects %" PRIu64
-	       ", unchanged %" PRIu64 ", zero %" PRIu64 "\n",
+	       ", unchanged %" PRIu64 ", zero %" PRIu64 ", ahead %" PRIu64 " (used %" PRIu64
+	       ", lost %" PRIu64 ")\n",
 		t->full_caches, t->credit_waits, t->queued, t->holds, t->hold_timeouts, t->yields,
-		t->nudges, t->redirects, t->unchanged, t->zero);
+		t->nudges, t->redirects, t->unchanged, t->zero, t->ahead, t->ahead_used,
+		t->ahead_lost);
 }
 
 /* Transitions that no seed has taken; how many. */

@@ -22,10 +22,23 @@ static void stopped(struct sim *sim, struct sim_slice *s)
 	}
 }
 
+/* One more page of a walk through memory; odd vCPUs write as they go. */
+static void walk_on(struct sim *sim, struct sim_vcpu *v, unsigned slot)
+{
+	v->walk = (v->walk + 1) % sim->cfg.pages;
+	v->n = 1;
+	v->access[0] = (struct sim_access){.page = v->walk, .write = slot % 2 != 0};
+}
+
 static void new_instruction(struct sim *sim, struct sim_slice *s, unsigned slot)
 {
 	struct sim_vcpu *v = &s->vcpus[slot];
 
+	if (sim_chance(sim, sim->cfg.walk_pct)) {
+		walk_on(sim, v, slot);
+		v->began_ns = sim->now_ns;
+		return;
+	}
 	v->n = 1 + (unsigned)sim_random(sim, sim->cfg.insn_pages);
 	for (unsigned i = 0; i < v->n; i++) {
 		bool hot = sim_chance(sim, 90);
@@ -382,6 +395,7 @@ static int slice_init(
 		.cache_pages = sim->cfg.cache,
 		.vcpus = sim->cfg.vcpus,
 		.no_migrate = sim->cfg.no_migrate,
+		.no_ahead = sim->cfg.no_ahead,
 		.hold_ns = sim->cfg.hold_ns,
 		.poll_ns = MAX(sim->cfg.hold_ns / 10, 1),
 	};
@@ -415,7 +429,9 @@ int sim_slices_init(struct sim *sim)
 		sim->index_of[id++] = (uint16_t)i;
 	}
 	for (uint32_t p = 0; p < sim->cfg.pages; p++) {
-		sim->home[p] = old_home[p] = (uint32_t)sim_random(sim, n);
+		bool begins = p % sim->cfg.share == 0;
+		sim->home[p] = old_home[p] =
+			begins ? (uint32_t)sim_random(sim, n) : sim->home[p - 1];
 		if (sim->cfg.stale_map && sim_chance(sim, 50))
 			old_home[p] = (uint32_t)sim_random(sim, n);
 	}

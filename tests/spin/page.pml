@@ -17,6 +17,7 @@
  *     1 skipped-invalidation  2 early-grant       3 lost-ack    4 stale-data
  *     5 upgrade-dropped       6 forward-evicted   7 early-ack   10 migrate-as-read
  *
+ * Slices ask for the page freely, so requests that nobody waits for (policy.ahead) are among them.
  * -DNO_MIGRATE: reads only get copies (option policy.migrate=off), which are fewer states.
  *
  * Cost: see tests/spin/README.md.

@@ -28,6 +28,7 @@ void rig_start(struct rig *r, unsigned self, unsigned slices, uint64_t cache_pag
 		.hold_ns = RIG_HOLD,
 		.poll_ns = 1000,
 		.no_migrate = r->no_migrate,
+		.no_ahead = !r->ahead,
 	};
 	memset(r, 0, sizeof(*r));
 	CHECK(core_create(&cfg, &r->core) == 0);
@@ -69,7 +70,7 @@ int rig_msg(struct rig *r, unsigned from, uint32_t page, struct wire_page msg)
 {
 	struct core_event ev = {.type = CORE_EV_MESSAGE, .peer = {(uint16_t)from}, .msg = &msg};
 	msg.page = rig_page(page);
-	msg.run = 1;
+	msg.run = MAX(msg.run, 1);
 	return rig_step(r, &ev);
 }
 

@@ -26,6 +26,7 @@ struct rig {
 	struct rig_act acts[RIG_ACTS];
 	unsigned n;      /* actions of the last step */
 	bool no_migrate; /* of the next rig_start alone */
+	bool ahead;      /* the same */
 };
 
 void rig_start(struct rig *r, unsigned self, unsigned slices, uint64_t cache_pages, unsigned vcpus);

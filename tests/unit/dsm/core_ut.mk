@@ -4,6 +4,8 @@ check_PROGRAMS += tests/unit/dsm/core_ut
 TESTS += tests/unit/dsm/core_ut
 tests_unit_dsm_core_ut_SOURCES = \
 	tests/unit/dsm/core_rig.c tests/unit/dsm/core_rig.h \
+	tests/unit/dsm/ahead_ut.c \
+	tests/unit/dsm/core_ahead_ut.c \
 	tests/unit/dsm/core_cache_ut.c \
 	tests/unit/dsm/core_home_ut.c \
 	tests/unit/dsm/core_look_ut.c \

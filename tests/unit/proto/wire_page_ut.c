@@ -74,7 +74,7 @@ static int recode(struct wire_page m, size_t data)
 UT_TEST(values_that_nobody_sends_are_refused)
 {
 	struct wire_page m = sample(WIRE_PAGE_GETS);
-	m.run = 2;
+	m.flags = WIRE_PAGE_UPGRADE;
 	UT_EQ(recode(m, 0), ERR_FORMAT);
 	m = sample(WIRE_PAGE_INV);
 	m.third.v = SLICE_MAX;
@@ -87,6 +87,25 @@ UT_TEST(values_that_nobody_sends_are_refused)
 	UT_EQ(recode(m, 0), ERR_FORMAT);
 	m = sample(WIRE_PAGE_FWD_GETM);
 	m.acks = SLICE_MAX;
+	UT_EQ(recode(m, 0), ERR_FORMAT);
+}
+
+UT_TEST(only_requests_are_for_several_pages)
+{
+	struct wire_page m = sample(WIRE_PAGE_GETS);
+	m.run = WIRE_PAGE_RUN_MAX;
+	UT_EQ(recode(m, 0), 0);
+	m.run++;
+	UT_EQ(recode(m, 0), ERR_FORMAT);
+	m.run = 0;
+	UT_EQ(recode(m, 0), ERR_FORMAT);
+	m = sample(WIRE_PAGE_GETM);
+	m.run = 2;
+	UT_EQ(recode(m, 0), 0);
+	m.flags = WIRE_PAGE_UPGRADE; /* each page has a version of its own */
+	UT_EQ(recode(m, 0), ERR_FORMAT);
+	m = sample(WIRE_PAGE_DROP);
+	m.run = 2;
 	UT_EQ(recode(m, 0), ERR_FORMAT);
 }
 
