@@ -25,6 +25,8 @@ int core_create(const struct core_cfg *cfg, struct core **out)
 	int err = core_map_init(k, cfg);
 	if (err == 0)
 		err = core_pages_init(k);
+	if (err == 0)
+		err = hot_create(&k->hot);
 	k->slots = calloc((size_t)cfg->vcpus + 1, sizeof(*k->slots));
 	if (err == 0 && k->slots == NULL)
 		err = ERR_NO_MEMORY;
@@ -41,6 +43,7 @@ void core_destroy(struct core *k)
 	if (k == NULL)
 		return;
 	OBJ_FINI(k, CORE_MAGIC);
+	hot_destroy(k->hot);
 	core_pages_fini(k);
 	core_map_fini(k);
 	free(k->slots);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/check.h"
+#include "dsm/hot.h"
 #include "proto/ids.h"
 #include "proto/wire_page.h"
 
@@ -267,6 +268,9 @@ struct core_home_info {
 };
 /* ERR_NOT_FOUND: this slice is not the page's home. */
 MUST_CHECK int core_home_info(const struct core *core, gpage_t page, struct core_home_info *out);
+
+/* The hottest pages of which this slice is the home, hottest first; returns how many. */
+size_t core_hot(const struct core *core, struct hot_view *out, size_t max);
 
 /* How often each row of the tables has been taken; row i of n_rows reads "state x event". For the
  * simulator. */

@@ -74,11 +74,13 @@ static int serve_gets(const struct home_in *in, const struct txn *t)
 		return core_violation(in->k, t->slice);
 	bool ahead = (t->flags & WIRE_PAGE_AHEAD) != 0;
 	if (in->h->migratory && !ahead && core_copyset_is(in->k, in->own, owner, owner)) {
+		hot_note(in->k->hot, in->k->now_ns, in->p, HOT_MIGRATE, t->slice);
 		in->k->stats.migrated++;
 		in->h->state = PLANTED(BUG_MIGRATE_AS_READ) ? HOME_BUSY_S : HOME_BUSY_M;
 		forward(in, WIRE_PAGE_FWD_GETM, owner, t, 0);
 		return 0;
 	}
+	hot_note(in->k->hot, in->k->now_ns, in->p, HOT_READ, t->slice);
 	in->h->state = HOME_BUSY_S;
 	forward(in, WIRE_PAGE_FWD_GETS, owner, t, 0);
 	return 0;
@@ -126,6 +128,7 @@ static int serve_getm(const struct home_in *in, const struct txn *t)
 		return core_violation(in->k, t->slice);
 	if (PLANTED(BUG_UPGRADE_DROPPED) && upgrade)
 		copy = true;
+	hot_note(in->k->hot, in->k->now_ns, in->p, copy ? HOT_UPGRADE : HOT_WRITE, t->slice);
 	in->h->state = HOME_BUSY_M;
 	if (!copy) {
 		unsigned acks = invalidate(in, t, in->h->owner);
@@ -311,6 +314,7 @@ static int h_arrive(const struct home_in *in)
 	if (in->h->state == HOME_IDLE)
 		return serve(in);
 	in->k->stats.queued++;
+	hot_queued(in->k->hot, in->k->now_ns, in->p);
 	if (oldest(in) < before)
 		nudge(in, oldest(in));
 	return 0;

@@ -182,6 +182,7 @@ struct core {
 	struct cpage *own_c;
 	struct hpage *own_h;
 	uint8_t *copysets;
+	struct hot *hot; /* which of them are asked for most */
 	unsigned copyset_bytes;
 	struct rpage *remote;
 	uint32_t n_remote, remote_used, remote_free;

@@ -57,6 +57,21 @@ int core_home_info(const struct core *k, gpage_t page, struct core_home_info *ou
 	return 0;
 }
 
+size_t core_hot(const struct core *k, struct hot_view *out, size_t max)
+{
+	OBJ_CHECK(k, CORE_MAGIC);
+	size_t n = hot_top(k->hot, k->now_ns, out, max);
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t p = (uint32_t)out[i].page.v;
+		const struct hpage *h = &k->own_h[core_own(k, p)];
+		out[i].page = core_gpage(k, p);
+		out[i].owner.v = h->owner;
+		out[i].migratory = h->migratory;
+	}
+	return n;
+}
+
 struct row_name {
 	unsigned state, event;
 	const char *state_name, *event_name;

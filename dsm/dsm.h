@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/check.h"
+#include "dsm/hot.h"
 #include "proto/ids.h"
 
 struct xport;
@@ -211,6 +212,13 @@ struct dsm_stats {
 };
 /* Context: any thread; counters are read one by one, not as an instant. */
 void dsm_stats_get(struct dsm *dsm, struct dsm_stats *out);
+
+/*
+ * The hottest pages of which this slice is the home, hottest first, at most `max`; returns how
+ * many: 0 with one slice, and when the service thread does not answer within `timeout_ns`. Context:
+ * main thread; the service thread fills `out`.
+ */
+size_t dsm_hot(struct dsm *dsm, struct hot_view *out, size_t max, uint64_t timeout_ns);
 
 #ifdef PLANT_BUGS
 /*

@@ -285,6 +285,18 @@ static void halt_serve(struct dsm *dsm)
 	service_kick(dsm); /* another turn: quiet may be reached already, pins may wait */
 }
 
+/* What dsm_hot waits for. */
+static void hot_serve(struct dsm *dsm)
+{
+	lk_lock(&dsm->queue_lk);
+	if (dsm->hot != NULL) {
+		dsm->hot_n = core_hot(dsm->core, dsm->hot, dsm->hot_max);
+		dsm->hot = NULL;
+		lk_cond_broadcast(&dsm->quiet_cond);
+	}
+	lk_unlock(&dsm->queue_lk);
+}
+
 /* Nanoseconds that the thread may sleep; UINT64_MAX: until it is woken. */
 static uint64_t sleep_ns(struct dsm *dsm)
 {
@@ -394,6 +406,7 @@ void *service_run(void *arg)
 				act_retry(dsm);
 			if (stop_wanted(dsm))
 				break;
+			hot_serve(dsm);
 		}
 		halt_serve(dsm);
 		if (!busy)

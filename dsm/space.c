@@ -485,6 +485,26 @@ void dsm_resume(struct dsm *dsm)
 	service_kick(dsm);
 }
 
+size_t dsm_hot(struct dsm *dsm, struct hot_view *out, size_t max, uint64_t timeout_ns)
+{
+	OBJ_CHECK(dsm, DSM_MAGIC);
+	if (!dsm->started)
+		return 0;
+	uint64_t deadline = clock_now_ns(clock_host()) + timeout_ns;
+	bool in_time = true;
+	lk_lock(&dsm->queue_lk);
+	dsm->hot = out;
+	dsm->hot_max = max;
+	dsm->hot_n = 0;
+	service_kick(dsm);
+	while (in_time && dsm->hot != NULL && !dsm->stopping)
+		in_time = lk_cond_wait_until(&dsm->quiet_cond, &dsm->queue_lk, deadline);
+	dsm->hot = NULL;
+	size_t n = dsm->hot_n;
+	lk_unlock(&dsm->queue_lk);
+	return n;
+}
+
 void dsm_stats_get(struct dsm *dsm, struct dsm_stats *out)
 {
 	OBJ_CHECK(dsm, DSM_MAGIC);

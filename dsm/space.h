@@ -99,8 +99,10 @@ struct dsm {
 	bool halt;                /* [lk: dsm_queue] dsm_quiesce is wanted */
 	bool quiet;               /* [lk: dsm_queue] and reached */
 	struct lk_cond quiet_cond;
-	struct lk pin_lk;   /* LK(dsm_pin) */
-	struct list active; /* [lk: dsm_pin] pin sets that devices hold */
+	struct hot_view *hot;  /* [lk: dsm_queue] dsm_hot waits for it to be filled, else NULL */
+	size_t hot_max, hot_n; /* [lk: dsm_queue] */
+	struct lk pin_lk;      /* LK(dsm_pin) */
+	struct list active;    /* [lk: dsm_pin] pin sets that devices hold */
 	struct stats_hist latency;
 #define DSM_FIELD(name) _Atomic uint64_t name;
 	struct {

@@ -44,6 +44,32 @@ UT_TEST(a_page_can_be_looked_at)
 	rig_end(&r);
 }
 
+static void ask(unsigned from, uint16_t type, uint32_t req)
+{
+	UT_EQ(rig_msg(&r, from, 3, (struct wire_page){.type = type, .req = req, .stamp = req}), 0);
+}
+
+UT_TEST(hot_pages_are_those_asked_for_at_their_home)
+{
+	struct hot_view v[2];
+
+	rig_start(&r, 0, 3, 8, 1);
+	UT_EQ(core_hot(r.core, v, 2), 0);
+	ask(1, WIRE_PAGE_GETS, 5);
+	ask(2, WIRE_PAGE_GETM, 6);
+	ask(1, WIRE_PAGE_DONE, 5);
+	ask(2, WIRE_PAGE_DONE, 6);
+	UT_EQ(core_hot(r.core, v, 2), 1);
+	UT_EQ(v[0].page.v, rig_page(3).v);
+	UT_EQ(v[0].owner.v, 2);
+	UT_EQ(v[0].pattern, HOT_PRODUCER);
+	UT_EQ(v[0].n[HOT_READ], 1);
+	UT_EQ(v[0].n[HOT_WRITE], 1);
+	UT_EQ(v[0].queued, 1);
+	UT_CHECK(!v[0].migratory);
+	rig_end(&r);
+}
+
 UT_TEST(rows_of_the_tables_are_counted)
 {
 	static struct core_row rows[256];

@@ -13,5 +13,6 @@ tests_unit_dsm_core_ut_SOURCES = \
 	tests/unit/dsm/core_pages_ut.c \
 	tests/unit/dsm/core_revoke_ut.c \
 	tests/unit/dsm/core_ut.c \
-	tests/unit/dsm/core_want_ut.c
+	tests/unit/dsm/core_want_ut.c \
+	tests/unit/dsm/hot_ut.c
 tests_unit_dsm_core_ut_LDADD = dsm/libdsm.a proto/libwire.a $(UT_LIBS)

@@ -615,6 +615,26 @@ UT_TEST(one_slice_is_plain_memory)
 	UT_EQ(atomic_load(&dsm->ram.backed), 0); /* not kept here */
 }
 
+UT_TEST(hot_pages_are_given_by_the_service_thread)
+{
+	struct hot_view v[8];
+	uint64_t w = 1;
+
+	CLUSTER_START(2, 16, UINT64_MAX, DSM_UFFD_AUTO);
+	struct dsm *home = cluster.m[0].dsm;
+	UT_EQ(dsm_hot(home, v, 8, UINT64_MAX / 4), 0);
+	UT_OK(dsm_gate_write(dsm_gate(cluster.m[1].dsm), cluster_gpa(3, 0), &w, 8));
+	UT_OK(dsm_gate_write(dsm_gate(home), cluster_gpa(3, 0), &w, 8));
+	UT_EQ(dsm_hot(home, v, 8, UINT64_MAX / 4), 1);
+	UT_EQ(v[0].page.v, cluster_gpa(3, 0).v / PAGE_BYTES);
+	UT_EQ(v[0].owner.v, 1);
+	UT_EQ(v[0].n[HOT_WRITE], 2);
+	UT_EQ(v[0].writers, 2);
+	UT_EQ(dsm_hot(cluster.m[1].dsm, v, 8, UINT64_MAX / 4), 0);
+	dsm_stop(home);
+	UT_EQ(dsm_hot(home, v, 8, UINT64_MAX / 4), 0);
+}
+
 UT_TEST(configurations_that_can_not_be)
 {
 	struct dsm *dsm;
