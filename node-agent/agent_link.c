@@ -90,6 +90,7 @@ static const struct ctl_slice_ref *ref_of(const struct ctl_rx *rx)
 		return &((const struct ctl_slice_stop *)rx->msg)->ref;
 	case CTL_SLICE_START:
 	case CTL_SLICE_QUERY:
+	case CTL_SLICE_PAGES:
 	case CTL_SLICE_FORGET:
 		return rx->msg;
 	default:

@@ -335,6 +335,7 @@ static void pass_reply(void *arg, int err, const void *msg, const struct ctl_fau
 	struct agent_slice *s = agent_slice_find(agent, &p->ref);
 	struct ctl_slice_status status;
 	struct ctl_slice_stats stats;
+	struct ctl_slice_pages pages;
 
 	if (agent->link_ready && agent->link_serial == p->serial) {
 		if (err != 0) {
@@ -344,6 +345,10 @@ static void pass_reply(void *arg, int err, const void *msg, const struct ctl_fau
 			stats.status.ref = p->ref;
 			stats.status.pid = s == NULL ? 0 : (uint64_t)s->pid;
 			ctl_conn_reply(agent->link, p->type, p->id, &stats);
+		} else if (p->type == CTL_SLICE_PAGES) {
+			pages = *(const struct ctl_slice_pages *)msg;
+			pages.status.ref = p->ref;
+			ctl_conn_reply(agent->link, p->type, p->id, &pages);
 		} else {
 			if (s != NULL)
 				take_status(s, msg);
@@ -358,6 +363,7 @@ static void pass_reply(void *arg, int err, const void *msg, const struct ctl_fau
 static bool answer_dead(struct agent_slice *s, const struct ctl_rx *rx)
 {
 	struct ctl_slice_stats stats = {.status = s->status};
+	struct ctl_slice_pages pages = {.status = s->status};
 
 	if (s->status.state != CTL_SLICE_STOPPED)
 		return false;
@@ -365,6 +371,8 @@ static bool answer_dead(struct agent_slice *s, const struct ctl_rx *rx)
 		ctl_conn_reply(s->agent->link, rx->type, rx->id, &s->status);
 	else if (rx->type == CTL_SLICE_QUERY)
 		ctl_conn_reply(s->agent->link, rx->type, rx->id, &stats);
+	else if (rx->type == CTL_SLICE_PAGES)
+		ctl_conn_reply(s->agent->link, rx->type, rx->id, &pages);
 	else
 		return false;
 	return true;

@@ -245,6 +245,7 @@ void slice_ports_readable(struct slice *s, enum slice_port port);
 void slice_ports_writable(struct slice *s, enum slice_port port);
 
 /* slice_stats.c */
+uint32_t slice_pages(struct slice *s, struct ctl_hot_page *out, uint32_t max);
 void slice_stats(struct slice *s, struct slice_ctl_stats *out);
 
 /* slice_sandbox.c: give up every privilege that is not needed any more. ERR_KERNEL with a logged

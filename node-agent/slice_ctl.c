@@ -236,6 +236,18 @@ static void query(struct slice_ctl *ctl, const struct ctl_rx *rx)
 	free(stats.msg.stats);
 }
 
+static void pages(struct slice_ctl *ctl, const struct ctl_rx *rx)
+{
+	struct ctl_hot_page out[CTL_PAGES_MAX] = {{.address = 0}};
+	struct ctl_slice_pages msg = {.status = ctl->status, .pages = out};
+
+	if (sm_state(&ctl->sm) >= CTL_SLICE_PREPARED)
+		msg.n_pages = ctl->ops->pages(ctl->arg, out, CTL_PAGES_MAX);
+	for (uint32_t i = 0; i < msg.n_pages; i++)
+		out[i].home = ctl->status.ref.slice;
+	ctl_conn_reply(ctl->conn, rx->type, rx->id, &msg);
+}
+
 /* --- console --------------------------------------------------------------------------------- */
 
 static void console_data(
@@ -484,6 +496,9 @@ static void on_request(void *arg, struct ctl_conn *conn, const struct ctl_rx *rx
 		break;
 	case CTL_SLICE_QUERY:
 		query(ctl, rx);
+		break;
+	case CTL_SLICE_PAGES:
+		pages(ctl, rx);
 		break;
 	case CTL_SLICE_FORGET:
 		if (sm_state(&ctl->sm) != CTL_SLICE_STOPPED) {

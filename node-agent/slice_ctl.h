@@ -35,6 +35,7 @@ enum slice_port {
 };
 
 struct slice_ctl_stats;
+struct ctl_hot_page;
 
 struct slice_ctl_ops {
 	/*
@@ -56,6 +57,9 @@ struct slice_ctl_ops {
 	void (*stop)(void *arg, enum ctl_stop_reason reason, const char *text);
 	/* Add all counters with slice_ctl_stat(). */
 	void (*stats)(void *arg, struct slice_ctl_stats *out);
+	/* Write the hottest pages to `out`, which has room for `max`, hottest first; returns how
+	 * many. Only their numbers, pattern and policy: the home is filled in. */
+	uint32_t (*pages)(void *arg, struct ctl_hot_page *out, uint32_t max);
 	/* Bytes for the guest have come: take them with slice_ctl_port_read(). */
 	void (*port_readable)(void *arg, enum slice_port port);
 	/* slice_ctl_port_write() has room again after it took less than it was given. */

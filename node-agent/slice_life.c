@@ -483,6 +483,11 @@ static void on_stats(void *arg, struct slice_ctl_stats *out)
 	slice_stats(arg, out);
 }
 
+static uint32_t on_pages(void *arg, struct ctl_hot_page *out, uint32_t max)
+{
+	return slice_pages(arg, out, max);
+}
+
 static void on_port_readable(void *arg, enum slice_port port)
 {
 	slice_ports_readable(arg, port);
@@ -505,6 +510,7 @@ const struct slice_ctl_ops slice_life_ops = {
 	.start = on_start,
 	.stop = on_stop,
 	.stats = on_stats,
+	.pages = on_pages,
 	.port_readable = on_port_readable,
 	.port_writable = on_port_writable,
 	.finished = on_finished,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <stdio.h>
+
 #include "node-agent/slice.h"
 #include "proto/beat.h"
 #include "proto/xport.h"
@@ -136,4 +138,37 @@ void slice_stats(struct slice *s, struct slice_ctl_stats *out)
 	put(out, "guest.resets", "1", s->resets);
 	put_beats(s, out);
 	put_clock(s, out);
+}
+
+#define PAGES_NS UINT64_C(200000000) /* for the service thread, which is never busy as long */
+
+static struct ctl_hot_page hot_page(const struct hot_view *v)
+{
+	struct ctl_hot_page p = {
+		.address = v->page.v * PAGE_BYTES,
+		.owner = v->owner.v,
+		.weight = v->weight,
+		.reads = v->n[HOT_READ],
+		.writes = v->n[HOT_WRITE],
+		.upgrades = v->n[HOT_UPGRADE],
+		.migrated = v->n[HOT_MIGRATE],
+		.queued = v->queued,
+		.turns = v->turns,
+		.readers = v->readers,
+		.writers = v->writers,
+	};
+	snprintf(p.pattern, sizeof(p.pattern), "%s", hot_pattern_text(v->pattern));
+	snprintf(p.policy, sizeof(p.policy), "%s", v->migratory ? "migrate" : "");
+	return p;
+}
+
+/* The pages of `mirrorball vm pages`. */
+uint32_t slice_pages(struct slice *s, struct ctl_hot_page *out, uint32_t max)
+{
+	struct hot_view v[CTL_PAGES_MAX];
+	size_t n = s->dsm == NULL ? 0 : dsm_hot(s->dsm, v, MIN(max, CTL_PAGES_MAX), PAGES_NS);
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = hot_page(&v[i]);
+	return (uint32_t)n;
 }

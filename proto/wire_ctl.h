@@ -31,6 +31,8 @@
 
 #define CTL_TYPE_STREAM_DATA 11
 
+#define CTL_PAGES_MAX 256u /* pages in a slice_pages or vm_pages: see wire_ctl.def */
+
 enum ctl_type {
 #define CTL(name, number, request, reply) CTL_##name = (number),
 #include "proto/wire_ctl_types.def"

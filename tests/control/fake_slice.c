@@ -118,6 +118,23 @@ static void fake_stats(void *arg, struct slice_ctl_stats *out)
 	slice_ctl_stat(out, "clock.skew", "ns", -42);
 }
 
+/* As many as there can be. The weights of two slices interleave. */
+static uint32_t fake_pages(void *arg, struct ctl_hot_page *out, uint32_t max)
+{
+	struct fake *f = arg;
+
+	for (uint32_t i = 0; i < max; i++) {
+		out[i] = (struct ctl_hot_page){
+			.address = UINT64_C(0x80200000) + (uint64_t)(2 * i + f->slice) * 4096,
+			.owner = f->slice,
+			.weight = 10000 - 2 * i - f->slice,
+			.reads = 1,
+		};
+		snprintf(out[i].pattern, sizeof(out[i].pattern), "private");
+	}
+	return max;
+}
+
 static void emit(struct fake *f, enum slice_port port, unsigned i)
 {
 	uint8_t buf[CHUNK];
@@ -246,6 +263,7 @@ static const struct slice_ctl_ops ops = {
 	.start = fake_start,
 	.stop = fake_stop,
 	.stats = fake_stats,
+	.pages = fake_pages,
 	.port_readable = fake_readable,
 	.port_writable = fake_writable,
 	.finished = fake_finished,
