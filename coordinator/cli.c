@@ -26,6 +26,8 @@ static const struct verb verbs[] = {
 	{"vm", "list", "", "all VMs", cli_vm_list},
 	{"vm", "show", "NAME", "one VM with its slices", cli_vm_show},
 	{"vm", "stats", "NAME [--watch]", "counters of each slice", cli_vm_stats},
+	{"vm", "pages", "NAME [--top N] [--system-map FILE]", "the pages most asked for",
+		cli_vm_pages},
 	{"vm", "wait", "NAME [--timeout S]", "wait until it has stopped, print why", cli_vm_wait},
 	{"vm", "console", "NAME", "attach to its console; Ctrl-] leaves", cli_vm_console},
 	{"vm", "exec", "NAME [--timeout S] -- COMMAND...", "run a command in the guest",

@@ -89,6 +89,7 @@ int cli_vm_stop(struct cli *cli, int argc, char **argv);
 int cli_vm_destroy(struct cli *cli, int argc, char **argv);
 int cli_vm_list(struct cli *cli, int argc, char **argv);
 int cli_vm_show(struct cli *cli, int argc, char **argv);
+int cli_vm_pages(struct cli *cli, int argc, char **argv);
 int cli_vm_stats(struct cli *cli, int argc, char **argv);
 int cli_vm_wait(struct cli *cli, int argc, char **argv);
 int cli_vm_console(struct cli *cli, int argc, char **argv);

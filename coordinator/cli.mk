@@ -8,7 +8,9 @@ mirrorball_SOURCES = \
 	coordinator/cli_host.c \
 	coordinator/cli_init.c \
 	coordinator/cli_out.c coordinator/cli_out.h \
+	coordinator/cli_pages.c \
 	coordinator/cli_stats.c \
+	coordinator/symbols.c coordinator/symbols.h \
 	coordinator/cli_vm.c \
 	coordinator/pki.c coordinator/pki.h
 mirrorball_LDADD = $(CTL_LIBS) $(BASE_LIBS)

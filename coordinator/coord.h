@@ -113,6 +113,9 @@ void vm_waiters_end(struct vm *vm, int err, const char *text);
 void coord_waiters_peer_down(struct peer *peer);
 void vm_progress(struct vm *vm, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* coord_pages.c */
+void vm_pages(struct vm *vm, struct peer *peer, const struct ctl_rx *rx);
+
 /* coord_stats.c */
 void vm_stats(struct vm *vm, struct peer *peer, const struct ctl_rx *rx);
 

@@ -5,6 +5,7 @@ noinst_LIBRARIES += coordinator/libcoord.a
 coordinator_libcoord_a_SOURCES = \
 	coordinator/coord.h \
 	coordinator/coord_host.c \
+	coordinator/coord_pages.c \
 	coordinator/coord_place.c coordinator/coord_place.h \
 	coordinator/coord_rpc.c \
 	coordinator/coord_stats.c \

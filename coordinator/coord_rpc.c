@@ -67,6 +67,8 @@ static const char *name_of(const struct ctl_rx *rx)
 	switch (rx->type) {
 	case CTL_VM_CREATE:
 		return ((const struct ctl_vm_spec *)rx->msg)->name;
+	case CTL_VM_PAGES:
+		return ((const struct ctl_vm_pages_query *)rx->msg)->name;
 	case CTL_VM_WAIT:
 		return ((const struct ctl_vm_wait *)rx->msg)->name;
 	case CTL_HOST_SHOW:
@@ -183,6 +185,14 @@ static void rpc_vm_stats(struct peer *p, const struct ctl_rx *rx)
 
 	if (vm != NULL)
 		vm_stats(vm, p, rx);
+}
+
+static void rpc_vm_pages(struct peer *p, const struct ctl_rx *rx)
+{
+	struct vm *vm = vm_of(p, rx, name_of(rx));
+
+	if (vm != NULL)
+		vm_pages(vm, p, rx);
 }
 
 static void rpc_vm_wait(struct peer *p, const struct ctl_rx *rx)
@@ -306,6 +316,7 @@ static const struct rpc {
 	{CTL_VM_LIST, TLS_ROLE_VIEWER, rpc_vm_list},
 	{CTL_VM_SHOW, TLS_ROLE_VIEWER, rpc_vm_show},
 	{CTL_VM_STATS, TLS_ROLE_VIEWER, rpc_vm_stats},
+	{CTL_VM_PAGES, TLS_ROLE_VIEWER, rpc_vm_pages},
 	{CTL_VM_WAIT, TLS_ROLE_VIEWER, rpc_vm_wait},
 	{CTL_HOST_LIST, TLS_ROLE_VIEWER, rpc_host_list},
 	{CTL_HOST_SHOW, TLS_ROLE_VIEWER, rpc_host_show},

@@ -174,6 +174,21 @@ def case_life():
         stats = json.loads(lab.cli("vm", "stats", "x", "--output", "json").ok().out)
         names = {s["name"]: s["value"] for s in stats["slices"][1]["stats"]}
         assert names["fault.read"] == 101 and names["clock.skew"] == -42, names
+        pages = json.loads(lab.cli("vm", "pages", "x", "--top", "5", "--output", "json").ok().out)
+        assert [(p["weight"], p["home"], p["address"]) for p in pages["pages"]] == [
+            (10000 - i, i % 2, 0x80200000 + i * 4096) for i in range(5)], pages
+        pages = lab.cli("vm", "pages", "x", "--top", "256", "--output", "json").ok()
+        assert len(json.loads(pages.out)["pages"]) == 256
+        with open(f"{lab.dir}/map", "w", encoding="ascii") as f:
+            f.write("ffffffff80000000 T _start\nffffffff80001000 T spin\n"
+                    "ffffffff80003000 B _end\n")
+        text = lab.cli("vm", "pages", "x", "--top", "2", "--system-map", f"{lab.dir}/map").ok()
+        text = text.out.decode().split("\n")
+        assert text[1].split()[:4] == ["0x80200000", "0", "0", "private"], text
+        assert text[2].endswith(" spin"), text
+        lab.cli("vm", "pages", "x", "--system-map", f"{lab.dir}/kernel").refused(
+            "no addresses of _start and _end", status=2)
+        lab.cli("vm", "pages", "x", "--top", "257").refused("--top is 1 to 256", status=2)
         assert lab.host("a")["memory_used_bytes"] == 512 << 20
         lab.cli("vm", "start", "x").refused("is running")
         lab.cli("vm", "destroy", "x").refused("stop it first")
