@@ -13,7 +13,7 @@ tests_bench_fabric_bench_LDADD = dsm/libdsm.a $(XPORT_LIBS) $(BASE_LIBS)
 
 TESTS += tests/bench/fabric_bench_check
 dist_check_SCRIPTS += tests/bench/fabric_bench_check
-EXTRA_DIST += tests/bench/README.md tests/bench/run tests/bench/table tests/bench/lone_guest.c
+EXTRA_DIST += tests/bench/README.md tests/bench/bench.sh tests/bench/run tests/bench/table tests/bench/lone_guest.c
 
 # The yardstick of the rv64 engine; its programs are cross-compiled by tests/bench/yardstick/build.
 EXTRA_DIST += tests/bench/engine tests/bench/engine_table tests/bench/yardstick
