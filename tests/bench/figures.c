@@ -110,6 +110,9 @@ static int measure_links(struct bench *b)
 		return -1;
 	keep_us(b, FIG_RT_SEALED, t.p50_ns);
 	keep_us(b, FIG_RT_SEALED_P99, t.p99_ns);
+	if (round_trips(b, LINK_SEALED, LINK_WINDOW_MAX, &t) != 0)
+		return -1;
+	keep_rate(b, FIG_STREAM_SEALED, &t);
 	if (round_trips(b, LINK_OFI, LINK_WINDOW_MAX, &t) != 0)
 		return -1;
 	keep_rate(b, FIG_STREAM_RAW, &t);
