@@ -9,5 +9,9 @@ tests_sim_sim_LDADD = dsm/libdsm.a proto/libwire.a $(BASE_LIBS)
 tests_sim_sim_plant_SOURCES = $(SIM_SOURCES) $(DSM_CORE) proto/credit.c proto/wire_page.c
 tests_sim_sim_plant_CPPFLAGS = $(AM_CPPFLAGS) -DPLANT_BUGS=1
 tests_sim_sim_plant_LDADD = $(BASE_LIBS)
+# What a write upgrade costs by the number of sharers; tests/bench/dsm prints it.
+check_PROGRAMS += tests/sim/upgrade
+tests_sim_upgrade_SOURCES = tests/sim/upgrade_main.c
+tests_sim_upgrade_LDADD = dsm/libdsm.a proto/libwire.a $(BASE_LIBS)
 dist_check_SCRIPTS += tests/sim/run
 EXTRA_DIST += tests/sim/README.md
