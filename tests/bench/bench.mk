@@ -22,3 +22,8 @@ EXTRA_DIST += tests/bench/engine tests/bench/engine_table tests/bench/yardstick
 TESTS += tests/bench/profile_check
 dist_check_SCRIPTS += tests/bench/profile_check
 EXTRA_DIST += tests/bench/profile tests/bench/profile_table tests/bench/guest_symbols
+
+# The bars of memory between hosts.
+TESTS += tests/bench/dsm_check
+dist_check_SCRIPTS += tests/bench/dsm_check
+EXTRA_DIST += tests/bench/dsm tests/bench/dsm_guest.c tests/bench/dsm_rows tests/bench/dsm_table

@@ -73,11 +73,11 @@ unsigned guest_cpu_now(void)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-void *guest_pages(size_t n, unsigned node)
+static void *pages_on(size_t n, unsigned node, int sharing)
 {
 	size_t bytes = n * GUEST_PAGE;
 	unsigned long mask = 1ul << node;
-	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED || madvise(p, bytes, MADV_NOHUGEPAGE) != 0 ||
 		syscall(SYS_mbind, p, bytes, MPOL_BIND, &mask, 64ul, MPOL_MF_STRICT) != 0)
 		guest_die("memory on node %u: %s", node, strerror(errno));
@@ -89,6 +89,16 @@ void *guest_pages(size_t n, unsigned node)
 			guest_die("a page is on node %d and not on %u", on, node);
 	}
 	return p;
+}
+
+void *guest_pages(size_t n, unsigned node)
+{
+	return pages_on(n, node, MAP_PRIVATE);
+}
+
+void *guest_shared_pages(size_t n, unsigned node)
+{
+	return pages_on(n, node, MAP_SHARED);
 }
 
 /* ---- time and chance ------------------------------------------------------------------------ */

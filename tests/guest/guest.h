@@ -29,6 +29,8 @@ unsigned guest_cpu_now(void);
 
 /* Zeroed pages on `node` and nowhere else, each one there when this returns. */
 void *guest_pages(size_t n, unsigned node);
+/* The same, shared with the processes that this one will fork. */
+void *guest_shared_pages(size_t n, unsigned node);
 
 /* The time CSR, and CLOCK_MONOTONIC in ns. */
 uint64_t guest_ticks(void);
