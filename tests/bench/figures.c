@@ -137,15 +137,17 @@ static int measure_raw(struct bench *b)
 
 /* ---- faults --------------------------------------------------------------------------------- */
 
-static int hosts_open(struct bench *b)
+static int hosts_open(struct bench *b, bool ahead)
 {
 	struct member_cmd cmd = {.order = ORDER_HOST_OPEN};
 	struct member_answer a;
 	cmd.host.n = b->cfg->hosts;
 	cmd.host.mode = b->cfg->mode;
+	cmd.host.ahead = ahead;
 	/* Those that all touch, those that are touched once each repetition, one for the turns. */
 	cmd.host.pages = b->cfg->pages * (b->cfg->repeat + 2) + 1;
 	b->fresh = b->cfg->pages;
+	b->generation = 0;
 	for (unsigned i = 0; i < b->cfg->hosts; i++) {
 		cmd.host.self = i;
 		if (order(b, i, &cmd, &a) != 0)
@@ -191,7 +193,7 @@ static int measure_read_and_upgrade(struct bench *b)
 	keep_us(b, FIG_READ, read.p50_ns);
 	keep_us(b, FIG_READ_FLOOR, read.p50_ns);
 	keep_us(b, FIG_READ_P99, read.p99_ns);
-	keep_rate(b, FIG_STREAM, &read);
+	keep_rate(b, FIG_ONE_BY_ONE, &read);
 	keep_us(b, FIG_UPGRADE_1, upgrade.p50_ns);
 	keep_us(b, FIG_UPGRADE_1_P99, upgrade.p99_ns);
 	keep_us(b, FIG_WRITE_HOME, home.p50_ns);
@@ -292,21 +294,38 @@ static int measure_once(struct bench *b, bool other_way, bool turns)
 	return other_way ? measure_raw(b) : 0;
 }
 
-static int hosts_stop(struct bench *b)
+static int order_all(struct bench *b, enum member_order what)
 {
-	const struct member_cmd stop = {.order = ORDER_HOST_STOP};
+	const struct member_cmd cmd = {.order = what};
 	struct member_answer a;
 	for (unsigned i = 0; i < b->cfg->hosts; i++)
-		if (order(b, i, &stop, &a) != 0)
+		if (order(b, i, &cmd, &a) != 0)
 			return -1;
 	return 0;
+}
+
+/* The same memory begun anew, in which pages are asked for ahead. */
+static int measure_stream(struct bench *b, struct series *out)
+{
+	struct bench_times read;
+	if (hosts_open(b, true) != 0)
+		return -1;
+	for (unsigned i = 0; i <= b->cfg->repeat; i++) {
+		b->out = i == 0 ? NULL : out;
+		if (touch(b, HOME, HOST_WRITE, NULL) != 0 ||
+			touch(b, FAULTS, HOST_READ, &read) != 0)
+			return -1;
+		keep_rate(b, FIG_STREAM, &read);
+	}
+	return order_all(b, ORDER_HOST_STOP);
 }
 
 int figures_measure(struct member *members, const struct figures_cfg *cfg, struct series out[FIG_N])
 {
 	struct bench b = {.m = members, .cfg = cfg};
 	CHECK(cfg->hosts >= 2 && cfg->hosts <= HOSTS_MAX && 2 * cfg->repeat <= SERIES_MAX);
-	if (links_open(&b) != 0 || hosts_open(&b) != 0 || touch(&b, HOME, HOST_WRITE, NULL) != 0)
+	if (links_open(&b) != 0 || hosts_open(&b, false) != 0 ||
+		touch(&b, HOME, HOST_WRITE, NULL) != 0)
 		return -1;
 	/* Turns come last: how many faults they take is not known, and all others are counted. */
 	for (unsigned turns = 0; turns < 2; turns++)
@@ -315,7 +334,9 @@ int figures_measure(struct member *members, const struct figures_cfg *cfg, struc
 			if (measure_once(&b, i % 2 != 0, turns != 0) != 0)
 				return -1;
 		}
-	return hosts_stop(&b);
+	if (order_all(&b, ORDER_HOST_STOP) != 0 || order_all(&b, ORDER_HOST_CLOSE) != 0)
+		return -1;
+	return measure_stream(&b, out);
 }
 
 void figures_print(const struct series figures[FIG_N], const char *where)

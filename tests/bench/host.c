@@ -61,9 +61,8 @@ static int memory_make(struct host *h)
 		.mode = h->cfg.mode,
 		.uffd_dev = dev,
 		.vcpus = 1,
-		/* Each figure is of one kind of message. */
-		.no_migrate = true,
-		.no_ahead = true,
+		.no_migrate = true, /* each figure is of one kind of message */
+		.no_ahead = !h->cfg.ahead,
 		.failed = memory_failed,
 		.arg = h,
 	};
@@ -210,7 +209,7 @@ int host_touch(struct host *h, const struct host_touch *t, struct bench_times *o
 	uint64_t total = bench_now_ns() - begin;
 	*out = bench_times_of(h->ns, t->n);
 	out->total_ns = total;
-	return counted(h, t);
+	return h->cfg.ahead ? 0 : counted(h, t);
 }
 
 int host_turns(struct host *h, const struct host_turns *t, struct bench_times *out)

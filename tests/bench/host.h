@@ -21,6 +21,7 @@ struct host;
 struct host_cfg {
 	unsigned self, n; /* which of how many */
 	unsigned pages;   /* of each host's share */
+	bool ahead;       /* ask for pages ahead: then not every touch is a fault */
 	const char *ip;
 	enum dsm_uffd_mode mode;
 };
@@ -36,7 +37,7 @@ void host_close(struct host *h);
 /*
  * Pages are numbered through all shares. `before` must be found there; a write leaves `after`.
  * Every touch has to be a fault of the named kind, and the run-time has to have counted it as
- * one.
+ * one, unless pages are asked for ahead.
  */
 enum host_fault { HOST_READ, HOST_WRITE, HOST_UPGRADE };
 struct host_touch {

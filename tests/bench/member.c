@@ -84,6 +84,10 @@ static int work_do(struct work *w, const struct member_cmd *cmd, struct member_a
 	case ORDER_HOST_STOP:
 		host_stop(w->host);
 		return 0;
+	case ORDER_HOST_CLOSE:
+		host_close(w->host);
+		w->host = NULL;
+		return 0;
 	case ORDER_END:
 		return 0;
 	}

@@ -23,6 +23,7 @@ enum member_order {
 	ORDER_TOUCH,
 	ORDER_TURNS,
 	ORDER_HOST_STOP,
+	ORDER_HOST_CLOSE,
 	ORDER_END,
 };
 
