@@ -113,6 +113,19 @@ void vm_waiters_end(struct vm *vm, int err, const char *text);
 void coord_waiters_peer_down(struct peer *peer);
 void vm_progress(struct vm *vm, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/*
+ *  coord_gather.c: ask every slice of the VM, and answer `rx` with what comes of it. `sum` begins
+ *  with the reply, and is freed with its lists when that is sent; NULL: there was no memory for it,
+ *  which is then the answer. `answer` adds what one slice has said; `err`: it has said nothing.
+ */
+struct gather_ops {
+	uint16_t request;   /* CTL_SLICE_*, about a slice */
+	enum ctl_msg reply; /* what `sum` begins with */
+	void (*answer)(void *sum, uint32_t index, int err, const void *msg);
+};
+void vm_gather(struct vm *vm, struct peer *peer, const struct ctl_rx *rx,
+	const struct gather_ops *ops, void *sum);
+
 /* coord_pages.c */
 void vm_pages(struct vm *vm, struct peer *peer, const struct ctl_rx *rx);
 

@@ -4,6 +4,7 @@ AM_CPPFLAGS += $(SQLITE_CFLAGS)
 noinst_LIBRARIES += coordinator/libcoord.a
 coordinator_libcoord_a_SOURCES = \
 	coordinator/coord.h \
+	coordinator/coord_gather.c \
 	coordinator/coord_host.c \
 	coordinator/coord_pages.c \
 	coordinator/coord_place.c coordinator/coord_place.h \
