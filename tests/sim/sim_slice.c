@@ -22,12 +22,14 @@ static void stopped(struct sim *sim, struct sim_slice *s)
 	}
 }
 
-/* One more page of a walk through memory; odd vCPUs write as they go. */
+/* One more page of a walk through memory. Odd vCPUs mostly write as they go, the others mostly read:
+ * if they only read, all would soon have all pages, and nothing would happen any more. */
 static void walk_on(struct sim *sim, struct sim_vcpu *v, unsigned slot)
 {
 	v->walk = (v->walk + 1) % sim->cfg.pages;
 	v->n = 1;
-	v->access[0] = (struct sim_access){.page = v->walk, .write = slot % 2 != 0};
+	v->access[0] = (struct sim_access){
+		.page = v->walk, .write = sim_chance(sim, slot % 2 != 0 ? 90 : 3)};
 }
 
 static void new_instruction(struct sim *sim, struct sim_slice *s, unsigned slot)
