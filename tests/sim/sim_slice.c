@@ -22,8 +22,8 @@ static void stopped(struct sim *sim, struct sim_slice *s)
 	}
 }
 
-/* One more page of a walk through memory. Odd vCPUs mostly write as they go, the others mostly read:
- * if they only read, all would soon have all pages, and nothing would happen any more. */
+/* One more page of a walk through memory. Odd vCPUs mostly write as they go, the others mostly
+ * read: if they only read, all would soon have all pages, and nothing would happen any more. */
 static void walk_on(struct sim *sim, struct sim_vcpu *v, unsigned slot)
 {
 	v->walk = (v->walk + 1) % sim->cfg.pages;
