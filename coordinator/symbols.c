@@ -80,10 +80,24 @@ static int read_lines(struct symbols *s, FILE *f)
 		err = bytes > FILE_MAX ? ERR_RANGE : take_line(s, line);
 	}
 	if (err == 0 && ferror(f))
-		err = ERR_FORMAT;
+		err = ERR_IO;
 	if (err == 0 && (s->n < 3 || s->end <= s->base))
 		err = ERR_FORMAT;
 	return err;
+}
+
+/* What was wrong with the file, for a person. */
+static void explain(int err, const char *path, char *why, size_t why_bytes)
+{
+	if (err == ERR_FORMAT)
+		snprintf(why, why_bytes,
+			"%s has no addresses of _start and _end: Debian's System.map is an empty "
+			"one, read /proc/kallsyms as the guest's root",
+			path);
+	else if (err == ERR_RANGE)
+		snprintf(why, why_bytes, "%s: too large to be the symbols of a kernel", path);
+	else
+		snprintf(why, why_bytes, "%s: %s", path, err_text(err));
 }
 
 int symbols_load(const char *path, uint64_t load, struct symbols **out, char *why, size_t why_bytes)
@@ -100,12 +114,7 @@ int symbols_load(const char *path, uint64_t load, struct symbols **out, char *wh
 	fclose(f);
 	if (err != 0) {
 		symbols_free(s);
-		snprintf(why, why_bytes,
-			err == ERR_FORMAT
-				? "%s has no addresses of _start and _end: Debian's System.map is "
-				  "an empty one, read /proc/kallsyms as the guest's root"
-				: "%s: too large to be the symbols of a kernel",
-			path);
+		explain(err, path, why, why_bytes);
 		return err;
 	}
 	s->load = load;

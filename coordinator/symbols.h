@@ -18,7 +18,8 @@ struct symbols;
 
 /*
  * Read `path`. The image was loaded at guest-physical `load`. ERR_NOT_FOUND, ERR_RANGE (larger than
- * 64 MiB), ERR_FORMAT (no _start and _end with symbols in between), ERR_NO_MEMORY; `why` says it.
+ * 64 MiB), ERR_FORMAT (no _start and _end with symbols in between), ERR_IO, ERR_NO_MEMORY; `why`
+ * says it.
  */
 MUST_CHECK int symbols_load(
 	const char *path, uint64_t load, struct symbols **out, char *why, size_t why_bytes);

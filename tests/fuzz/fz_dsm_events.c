@@ -91,7 +91,7 @@ static void message(struct world *w, const uint8_t *b)
 	struct wire_page in = {
 		.type = types[b[2] % ARRAY_SIZE(types)],
 		.page = {FIRST + b[3] % (PAGES + 1)},
-		.run = 1,
+		.run = b[4] < 128 ? 1 : b[4] % (WIRE_PAGE_RUN_MAX + 2),
 		.req = w->last_req[ev.peer.v % SLICES] - b[4] % 3,
 		.version = b[5] % 4,
 		.stamp = b[5] / 4,
@@ -99,7 +99,7 @@ static void message(struct world *w, const uint8_t *b)
 		.acks = b[6] / 64,
 		.gen = b[6] / 128,
 		.kind = types[b[7] / 32 % 4],
-		.flags = b[7] & 0x1f,
+		.flags = b[7] & 0x7f,
 	};
 	struct wire_page msg;
 	size_t n = wire_page_encode(&in, head);
